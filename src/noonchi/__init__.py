@@ -1,0 +1,1 @@
+"""noonchi: train, look into and ship image classifiers."""

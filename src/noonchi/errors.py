@@ -1,0 +1,43 @@
+"""The errors a user can meet. Each message is one line: what came, what was expected, what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class NoonchiError(Exception):
+    """Any error that a user can mend; the command line prints it without a traceback."""
+
+    exit_code = 1
+
+
+class SettingsError(NoonchiError):
+    """A setting, a recipe or a name that cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(NoonchiError):
+    """Pictures or labels that cannot be used."""
+
+    exit_code = 3
+
+
+class RunError(NoonchiError):
+    """A run folder or a saved classifier that cannot be used."""
+
+    exit_code = 4
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint that ends an error's line: the known names nearest to `name`, or all of them where none is near.
+
+    >>> did_you_mean("epoch", ["epochs", "patience"])
+    "Did you mean 'epochs'?"
+    >>> did_you_mean("qqq", ["epochs", "patience"])
+    'Known: epochs, patience.'
+    """
+    names = sorted(known)
+    near = get_close_matches(name, names, n=3, cutoff=0.6)
+    if near:
+        return f"Did you mean {' or '.join(repr(n) for n in near)}?"
+    return f"Known: {', '.join(names)}."

@@ -1,0 +1,100 @@
+"""The one way a file or a folder of ours is written: whole or not at all, whatever interrupts it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_NEW, _OLD = ".new", ".old"
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Put `content` at `path`: a reader sees the old file or the new one, never a part.
+
+    Temporary file in the same folder, fsync, replace, fsync of the folder (Pillai et al., OSDI 2014). Text is UTF-8.
+    """
+    new = _beside(path, _NEW)
+    try:
+        with new.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as readable JSON; NaN and infinity are our bug."""
+    write(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty folder to fill; on a clean exit it takes the place of `path`, else it is removed.
+
+    A folder cannot be replaced in one step everywhere. Killed between the two steps, the old one is found by
+    `settled` and put back by the next `replaced_folder`.
+    """
+    recover(path)
+    new, old = _beside(path, _NEW), _beside(path, _OLD)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        for file in new.iterdir():
+            _sync_file(file)
+        _sync_folder(new)
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        recover(path)
+        raise
+    _sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def settled(path: Path) -> Path:
+    """Where the whole content of a folder written by `replaced_folder` lies, also in the middle of a replacement."""
+    old = _beside(path, _OLD)
+    return old if old.exists() and not path.exists() else path
+
+
+def recover(path: Path) -> None:
+    """Undo what a killed `replaced_folder` left: put an old folder back, remove what is half-written."""
+    new, old = _beside(path, _NEW), _beside(path, _OLD)
+    if old.exists() and not path.exists():
+        old.rename(path)
+    for leftover in (new, old):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f".{path.name}{ending}")
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "posix":  # Windows cannot open a folder; NTFS journals the rename
+        _sync_file(path)

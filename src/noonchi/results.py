@@ -1,0 +1,142 @@
+"""The nouns that stages pass to one another, and how each is written as JSON. Imports no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+HeadKind = Literal["classes", "binary", "labels"]
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """One question a classifier answers about a picture.
+
+    `classes`: exactly one of the classes holds, answered by a softmax. `binary`: the second of two classes holds or
+    not, answered by one sigmoid. `labels`: any number of the classes hold, answered by a sigmoid each.
+
+    >>> Head("odd", "binary", ("even", "odd")).outputs
+    1
+    """
+
+    name: str
+    kind: HeadKind
+    classes: tuple[str, ...]
+
+    @property
+    def outputs(self) -> int:
+        """Numbers a network gives for this head: one for `binary`, else one a class."""
+        return 1 if self.kind == "binary" else len(self.classes)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training pictures came to.
+
+    `metrics` are named as Keras names them: `loss`, `accuracy`, `val_loss`, `val_accuracy`; with several heads also
+    `digit_loss`, `digit_accuracy`, `val_digit_accuracy` and so on, `loss` being the weighted sum.
+    """
+
+    number: int
+    """Counted from 1."""
+    metrics: Mapping[str, float]
+    lr: float
+    """Learning rate of the epoch's last step."""
+    seconds: float
+    best: bool = False
+    """Whether the monitored metric is the best so far."""
+    stop: str | None = None
+    """Why training ends with this epoch, if it does so before its last."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat object; the keys of `history.csv`."""
+        return {"epoch": self.number, **self.metrics, "lr": self.lr, "seconds": self.seconds}
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """How one head did on a set of pictures."""
+
+    loss: float
+    accuracy: float
+    """Share of pictures answered right; for `labels`, the share of picture-and-class answers that are right."""
+    accuracy_interval: tuple[float, float]
+    """95 % interval of `accuracy` (Wilson); for `labels` it counts pictures, not answers, as independent."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {"loss": self.loss, "accuracy": self.accuracy, "accuracy_interval": list(self.accuracy_interval)}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a classifier did on one split.
+
+    >>> one = HeadScores(loss=0.1, accuracy=0.9, accuracy_interval=(0.8, 0.95))
+    >>> Scores("test", 50, 0.1, {"label": one}).to_json()["accuracy"]
+    0.9
+    >>> sorted(Scores("test", 50, 0.1, {"digit": one, "odd": one}).to_json())[:2]
+    ['digit_accuracy', 'digit_accuracy_interval']
+    """
+
+    split: Split
+    num_pictures: int
+    loss: float
+    """The weighted sum of the heads' losses."""
+    heads: Mapping[str, HeadScores]
+
+    @property
+    def accuracy(self) -> float:
+        """The first head's."""
+        return next(iter(self.heads.values())).accuracy
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The first head's."""
+        return next(iter(self.heads.values())).accuracy_interval
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat object; with several heads each key carries its head's name, as Keras does."""
+        out: dict[str, Any] = {"loss": self.loss}
+        for name, scores in self.heads.items():
+            if len(self.heads) == 1:
+                out |= scores.to_json()
+            else:
+                out |= {f"{name}_{key}": value for key, value in scores.to_json().items()}
+        return out | {"num_pictures": self.num_pictures}
+
+    def metrics(self, prefix: str = "") -> dict[str, float]:
+        """The numbers an `Epoch` carries, without intervals."""
+        return {prefix + key: value for key, value in self.to_json().items() if isinstance(value, float)}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of one picture: for each head, every class with its probability, in class order."""
+
+    picture: str
+    heads: Mapping[str, Mapping[str, float]]
+    kinds: Mapping[str, HeadKind] = field(repr=False)
+
+    def answer(self, head: str) -> str:
+        """The head's answer: the likeliest class, or for `labels` all classes at one half and above.
+
+        >>> Prediction("a.png", {"label": {"cat": 0.9, "dog": 0.1}}, {"label": "classes"}).answer("label")
+        'cat'
+        """
+        probabilities = self.heads[head]
+        if self.kinds[head] == "labels":
+            return " ".join(name for name, p in probabilities.items() if p >= 0.5)
+        return max(probabilities, key=lambda name: probabilities[name])
+
+    def top(self, head: str, count: int) -> list[tuple[str, float]]:
+        """The `count` likeliest classes, likeliest first; ties stay in class order."""
+        return sorted(self.heads[head].items(), key=lambda pair: -pair[1])[:count]
+
+    def to_json(self, top: int | None = None) -> dict[str, Any]:
+        """`{"picture", "<head>": {"answer", "probabilities": {class: p}}}`, the likeliest `top` classes first."""
+        out: dict[str, Any] = {"picture": self.picture}
+        for head, probabilities in self.heads.items():
+            ordered = dict(self.top(head, top)) if top else dict(probabilities)
+            out[head] = {"answer": self.answer(head), "probabilities": ordered}
+        return out

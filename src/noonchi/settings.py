@@ -1,0 +1,339 @@
+"""Settings of a run: frozen, checked at birth, the only home of defaults; TOML in and out; named recipes."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from noonchi.errors import SettingsError, did_you_mean
+from noonchi.results import HeadKind
+
+
+class _Checked(type(BaseModel)):  # type: ignore[misc]  # pydantic gives its metaclass no public name
+    """Makes `FitSettings(peak_lr=-1)` raise the one-line error that a recipe file would."""
+
+    def __call__(cls, /, **values: Any) -> Any:
+        try:
+            return super().__call__(**values)
+        except ValidationError as error:
+            raise SettingsError(_one_line(cls, error)) from None
+
+
+class Settings(BaseModel, metaclass=_Checked):
+    """A frozen group of settings that refuses unknown names and values out of range."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    def but(self, **changes: Any) -> Self:
+        """The same settings with some changed, checked again.
+
+        >>> FitSettings().but(epochs=3).epochs
+        3
+        """
+        return parse(type(self), {**self.table(), **changes})
+
+    def table(self) -> dict[str, Any]:
+        """Plain values as TOML holds them; settings without a value are left out."""
+        return self.model_dump(exclude_none=True, mode="json")
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is expected, not true or false")
+    return value
+
+
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, BeforeValidator(_no_bool), Field(strict=True)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
+Side = Annotated[Whole, Field(ge=1, le=10_000)]
+
+
+class DataSettings(Settings):
+    """Which pictures, and how they are split."""
+
+    source: str | None = None
+    """What was given as DATA: a folder, a CSV, an .npz, a folder of IDX files or a built-in name."""
+    validation_share: Share = 0.1
+    """Part of the training pictures kept aside for validation, where the data names none."""
+    test_share: Share = 0.1
+    """Part of all pictures kept aside for the one test at the end, where the data comes in one piece."""
+    validate_on_test: Annotated[bool, Field(strict=True)] = False
+    """Validate on the test split, as some course examples do: the test's figure is then no longer honest."""
+    max_unusable: Share = 0.01
+    """Part of the pictures that may be unreadable before training refuses to start."""
+
+
+class PixelSettings(Settings):
+    """How the bytes of any picture become the numbers a network sees; kept with the classifier."""
+
+    size: Annotated[tuple[Side, Side], Field(strict=False)] | None = None
+    """Height and width in pixels; taken from the data where all its pictures have one size, else 150 by 150."""
+    channels: Literal[1, 3] | None = None
+    """1 for grey, 3 for red, green, blue; taken from the data where not set."""
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    """How a picture of another shape is brought to `size`: stretched, cut to the middle, or bordered in black."""
+    mean: Annotated[tuple[Number, ...], Field(strict=False, min_length=1, max_length=3)] = (0.0,)
+    """Subtracted from pixels in 0..1, one for all channels or one a channel."""
+    std: Annotated[tuple[Annotated[Number, Field(gt=0)], ...], Field(strict=False, min_length=1, max_length=3)] = (1.0,)
+    """Pixels are divided by it after `mean` is subtracted."""
+
+    @model_validator(mode="after")
+    def _one_for_all_or_one_a_channel(self) -> Self:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, self.channels or len(values)):
+                raise ValueError(f"{name} has {len(values)} numbers for {self.channels} channel(s); give 1 or one each")
+        return self
+
+
+class ModelSettings(Settings):
+    """Which network."""
+
+    network: str = "mnist-convnet"
+    """A name from `noonchi list networks`, or your own as `module:name` or `file.py:name`."""
+    pooling: Literal["max", "average"] = "max"
+    """How the named networks shrink a map: the largest of each window or its mean."""
+
+
+class HeadSettings(Settings):
+    """One question the classifier answers. A recipe without heads answers each label column of the data."""
+
+    kind: HeadKind | None = None
+    """`classes` (one of many), `binary` (one sigmoid for two classes) or `labels` (several may hold at once)."""
+    column: str | None = None
+    """The data's label column that this head reads; the head's own name where not set."""
+    map: dict[str, str] | None = None
+    """A class of this head for each class of the column, such as `3 = "odd"`; all must be named."""
+    loss_weight: Annotated[Number, Field(ge=0)] = 1.0
+    """Factor of this head's loss in the sum that training lowers."""
+    class_weights: Literal["balanced"] | dict[str, Annotated[Number, Field(ge=0)]] | None = None
+    """Factor of each class in the head's loss: named one by one, or `balanced` by how rare a class is."""
+
+
+class BatchSettings(Settings):
+    """How pictures are put together for one step."""
+
+    size: Annotated[Whole, Field(ge=1, le=65_536)] = 64
+    """Pictures a training step."""
+
+
+class FitSettings(Settings):
+    """How the weights are trained. Optimiser defaults are Keras's."""
+
+    epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 5
+    """Passes over the training pictures, at most."""
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = "adam"
+    peak_lr: Annotated[Number, Field(gt=0, le=100)] = 1e-3
+    """Highest learning rate, reached after warm-up."""
+    momentum: Share = 0.0
+    """For `sgd` and `rmsprop`."""
+    nesterov: Annotated[bool, Field(strict=True)] = False
+    """For `sgd` with momentum: look ahead (Sutskever et al. 2013)."""
+    rho: Share = 0.9
+    """`rmsprop`'s memory of squared gradients."""
+    betas: Annotated[tuple[Share, Share], Field(strict=False)] = (0.9, 0.999)
+    """`adam` and `adamw`: memory of gradients and of their squares."""
+    epsilon: Annotated[Number, Field(gt=0)] = 1e-7
+    """Keeps `rmsprop`, `adam` and `adamw` from dividing by zero."""
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    """Decoupled for `adamw`, added to the gradient for the others."""
+    schedule: Literal["constant", "step", "cosine", "one-cycle", "plateau"] = "constant"
+    """`step` multiplies by `step_factor` every `step_epochs`; `cosine` falls to `final_lr_share`; `one-cycle` climbs for
+    `warmup_share` of all steps (0.3 where that is 0) and falls (Smith 2018); `plateau` multiplies by `step_factor`
+    when `monitor` has not improved for `plateau_patience` epochs."""
+    warmup_share: Share = 0.0
+    """Part of all steps in which the rate climbs from near zero to `peak_lr`, under any schedule."""
+    final_lr_share: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    """Where `cosine` and `one-cycle` end, as a share of `peak_lr`."""
+    step_epochs: Annotated[Whole, Field(ge=1)] = 10
+    step_factor: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    plateau_patience: Annotated[Whole, Field(ge=1)] = 5
+    label_smoothing: Share = 0.0
+    """Part of each label spread over all classes (Szegedy et al. 2016)."""
+    clip_norm: Annotated[Number, Field(gt=0)] | None = None
+    """Gradients with a larger norm, over all weights together, are scaled down to it."""
+    ema_decay: Share = 0.0
+    """Above 0, a running mean of the weights with this memory a step is what is validated, kept and saved."""
+    monitor: str = "val_loss"
+    """The metric that decides the best epoch; losses are better low, the others high. Training without validation
+    pictures monitors `loss`."""
+    patience: Annotated[Whole, Field(ge=0)] = 0
+    """Stop after this many epochs without improvement of `monitor`; 0 never stops early."""
+    min_delta: Annotated[Number, Field(ge=0)] = 0.0
+    """An improvement smaller than this does not count."""
+    checkpoint_every_s: Annotated[Number, Field(gt=0)] | None = None
+    """Also save within an epoch, whenever this many seconds have passed since the last save."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.nesterov and not (self.optimizer == "sgd" and self.momentum > 0):
+            raise ValueError("nesterov needs optimizer = 'sgd' and a momentum above 0")
+        return self
+
+
+class DeviceSettings(Settings):
+    """Where and how exactly the arithmetic is done."""
+
+    name: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the training step; validation, test and prediction are float32 always. `auto` takes bfloat16 where the
+    processor multiplies it natively and one step's loss agrees with float32."""
+    threads: Annotated[Whole, Field(ge=1, le=1024)] | None = None
+    """Processor threads; as many as there are cores where not set. Part of bit-identity."""
+
+
+class RecordSettings(Settings):
+    """What a run writes down beyond `best/`, `last/` and `history.csv`."""
+
+    tensorboard: Annotated[bool, Field(strict=True)] = True
+    weight_histograms: Annotated[bool, Field(strict=True)] = False
+    """A histogram of every weight, every epoch, in TensorBoard."""
+    keep_improved: Annotated[bool, Field(strict=True)] = False
+    """Keep a classifier each time `fit.monitor` improves, as `improved/<epoch>-<value>`."""
+    plots: Annotated[bool, Field(strict=True)] = True
+    """Curves of each metric as `plots/*.png`, when training ends."""
+
+
+class RunSettings(Settings):
+    """Everything that decides a run; `recipe.toml` holds it resolved."""
+
+    recipe: str = "custom"
+    """The recipe's name, part of the run folder's name."""
+    about: str = ""
+    """One line for `noonchi list recipes`."""
+    seed: Annotated[Whole, Field(ge=0, lt=2**63)] = 0
+    """Every draw is a function of it, the epoch and the step."""
+    data: DataSettings = DataSettings()
+    pixels: PixelSettings = PixelSettings()
+    model: ModelSettings = ModelSettings()
+    heads: dict[str, HeadSettings] = Field(default_factory=dict)
+    batches: BatchSettings = BatchSettings()
+    fit: FitSettings = FitSettings()
+    device: DeviceSettings = DeviceSettings()
+    record: RecordSettings = RecordSettings()
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def parse(kind: type[S], table: Mapping[str, Any]) -> S:
+    """Settings from plain values.
+
+    Raises SettingsError, naming the setting by its dotted path.
+
+    >>> parse(RunSettings, {"fit": {"epoch": 3}})
+    Traceback (most recent call last):
+    noonchi.errors.SettingsError: 'fit.epoch' is not a setting. Did you mean 'epochs' or 'step_epochs'?
+    """
+    try:
+        return kind.model_validate(dict(table))
+    except ValidationError as error:
+        raise SettingsError(_one_line(kind, error)) from None
+
+
+def load(recipe: str | Path, overrides: Iterable[str] = ()) -> RunSettings:
+    """A recipe by name or from a TOML file, with `section.key=value` overrides.
+
+    >>> load("mnist-convnet", ["fit.epochs=2"]).fit.epochs
+    2
+    """
+    table = _read_recipe(recipe)
+    for override in overrides:
+        _override(table, override)
+    return parse(RunSettings, table)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with noonchi.
+
+    >>> "lenet5" in recipe_names()
+    True
+    """
+    folder = package_files("noonchi") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def to_toml(settings: Settings) -> str:
+    """Settings as TOML; `load` gives the same settings back.
+
+    >>> print(to_toml(BatchSettings(size=32)).strip())
+    size = 32
+    """
+    return tomli_w.dumps(settings.table())
+
+
+def _read_recipe(recipe: str | Path) -> dict[str, Any]:
+    if isinstance(recipe, str) and recipe in recipe_names():
+        text = (package_files("noonchi") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
+        return {"recipe": recipe, **_toml(text, recipe)}
+    path = Path(recipe)
+    if path.suffix != ".toml" and not path.exists():
+        raise SettingsError(f"'{recipe}' is not a recipe or a .toml file. {did_you_mean(str(recipe), recipe_names())}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError(f"recipe '{path}' cannot be read: {reason}.") from None
+    return {"recipe": path.stem, **_toml(text, str(path))}
+
+
+def _toml(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"recipe '{name}' is not TOML: {error}.") from None
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not equals or not all(keys):
+        raise SettingsError(f"'{override}' is not a setting with a value; write it as section.key=value.")
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"'{path}' is not a setting: '{key}' has no settings within it.")
+    table[keys[-1]] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    """A TOML value, or the text itself: `--set model.pooling=average` needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _one_line(kind: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    # pydantic adds the branch of a union to the path; a setting's path holds names only
+    path = [str(part) for part in first["loc"] if not _is_branch(part)]
+    name = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return f"'{name}' is not a setting. {did_you_mean(path[-1], _fields_at(kind, path[:-1]))}"
+    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
+    return ": ".join(part for part in (name + _came(first), reason) if part) + "."
+
+
+def _is_branch(part: Any) -> bool:
+    return isinstance(part, int) or (isinstance(part, str) and ("[" in part or part == "literal"))
+
+
+def _came(first: Any) -> str:
+    value = first.get("input")
+    return f" = {value!r}" if isinstance(value, str | int | float | list) else ""
+
+
+def _fields_at(kind: type[BaseModel], path: list[str]) -> Iterable[str]:
+    for key in path:
+        field = kind.model_fields.get(key)
+        if field is None or not isinstance(field.annotation, type):
+            return HeadSettings.model_fields  # the one place where names are the user's: heads.<name>
+        kind = field.annotation
+    return kind.model_fields
