@@ -1,1 +1,54 @@
-"""noonchi: train, look into and ship image classifiers."""
+"""noonchi: train, look into and use image classifiers.
+
+Importing this takes a few milliseconds: torch and the stages are imported when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from noonchi.classifier import Classifier, load
+    from noonchi.errors import DataError, NoonchiError, RunError, SettingsError
+    from noonchi.estimator import ImageClassifier
+    from noonchi.fit import fit
+    from noonchi.results import Epoch, Prediction, Scores
+    from noonchi.runs import Run
+    from noonchi.settings import FitSettings, RunSettings
+    from noonchi.train import resume, train
+
+__all__ = [
+    "Classifier",
+    "DataError",
+    "Epoch",
+    "FitSettings",
+    "ImageClassifier",
+    "NoonchiError",
+    "Prediction",
+    "Run",
+    "RunError",
+    "RunSettings",
+    "Scores",
+    "SettingsError",
+    "fit",
+    "load",
+    "resume",
+    "train",
+]
+
+_HOMES = {
+    "classifier": ("Classifier", "load"),
+    "errors": ("DataError", "NoonchiError", "RunError", "SettingsError"),
+    "estimator": ("ImageClassifier",),
+    "fit": ("fit",),
+    "results": ("Epoch", "Prediction", "Scores"),
+    "runs": ("Run",),
+    "settings": ("FitSettings", "RunSettings"),
+    "train": ("resume", "train"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"noonchi.{home}"), name)
+    raise AttributeError(f"module 'noonchi' has no attribute '{name}'")

@@ -37,7 +37,7 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Yields an empty folder to fill; on a clean exit it takes the place of `path`, else it is removed.
+    """Yields an empty folder to fill through `write`; on a clean exit it takes the place of `path`, else it is removed.
 
     A folder cannot be replaced in one step everywhere. Killed between the two steps, the old one is found by
     `settled` and put back by the next `replaced_folder`.
@@ -47,9 +47,6 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     new.mkdir(parents=True)
     try:
         yield new
-        for file in new.iterdir():
-            _sync_file(file)
-        _sync_folder(new)
         if path.exists():
             path.rename(old)
         new.rename(path)
@@ -87,14 +84,11 @@ def _beside(path: Path, ending: str) -> Path:
     return path.with_name(f".{path.name}{ending}")
 
 
-def _sync_file(path: Path) -> None:
+def _sync_folder(path: Path) -> None:
+    if os.name != "posix":  # Windows cannot open a folder; NTFS journals the rename
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "posix":  # Windows cannot open a folder; NTFS journals the rename
-        _sync_file(path)

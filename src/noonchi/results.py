@@ -30,6 +30,31 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something a person should know while work goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How far a preparation is, in pictures."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step done: its number within the epoch, counted from 1, and the epoch's mean loss so far."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True)
 class Epoch:
     """What one pass over the training pictures came to.
 
@@ -140,3 +165,14 @@ class Prediction:
             ordered = dict(self.top(head, top)) if top else dict(probabilities)
             out[head] = {"answer": self.answer(head), "probabilities": ordered}
         return out
+
+
+def inert(text: str) -> str:
+    """A text as CSV holds it, so that no spreadsheet runs it as a formula: `'` before one that begins like one.
+
+    A text that begins with `'` gets one more, so that taking one off gives every text back.
+
+    >>> inert("=cmd()"), inert("cat"), inert("'tis")
+    ("'=cmd()", 'cat', "''tis")
+    """
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r", "'")) else text

@@ -1,0 +1,34 @@
+PYTHON ?= python3
+
+.PHONY: run test check format clean
+.NOTPARALLEL:  # two pips must not write to one .venv
+
+run: .venv/run
+	.venv/bin/noonchi train digits
+
+test: .venv/dev
+	.venv/bin/python -m pytest -r s
+
+check: .venv/dev
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(MAKE) test
+
+format: .venv/dev
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist src/noonchi.egg-info
+
+# Stamps, touched when an install has ended well: the next one waits until the packages asked for change.
+.venv/run: EXTRAS = demo
+.venv/dev: EXTRAS = demo,dev
+.venv/run .venv/dev: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
+	  "noonchi needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name a newer one: make PYTHON=python3.11" % v[:2])'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@

@@ -1,0 +1,5 @@
+"""`python -m noonchi` is `noonchi`."""
+
+from noonchi.cli import main
+
+main()

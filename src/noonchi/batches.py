@@ -1,0 +1,122 @@
+"""Pictures put together for a step: uint8 until the batch is made, in an order that is a function of the epoch."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from noonchi import cache, pixels
+from noonchi.device import counted_seed
+from noonchi.errors import DataError
+from noonchi.results import Head, Note, Reading, Split
+from noonchi.settings import PixelSettings, RunSettings
+from noonchi.sources import Index
+
+_SHOWN = 10
+"""Unusable pictures named one by one."""
+_EVALUATION_BATCH = 256
+"""Pictures evaluated at once. One number for validation, test and prediction: sums are the same bits in all three."""
+
+
+class Batch(NamedTuple):
+    """Images (n, channels, height, width) float32, and a target tensor a head."""
+
+    images: Tensor
+    targets: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """The pictures of one split, batch by batch.
+
+    `frames` (all, height, width, channels) uint8 may be a memmap: only a batch's pictures are read. No worker
+    processes: indexing an array costs less than sending it between processes.
+    """
+
+    frames: np.ndarray
+    labels: Mapping[str, np.ndarray]
+    positions: np.ndarray
+    """Which of `frames` belong to the split."""
+    heads: tuple[Head, ...]
+    pixels: PixelSettings
+    size: int
+    seed: int
+    device: str = "cpu"
+
+    def __len__(self) -> int:
+        """Steps an epoch; the last batch may be smaller."""
+        return -(-len(self.positions) // self.size)
+
+    @property
+    def num_pictures(self) -> int:
+        """Pictures in the split."""
+        return len(self.positions)
+
+    def of_epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from a step on, in an order drawn from (seed, epoch)."""
+        order = np.random.Generator(np.random.Philox(counted_seed(self.seed, "order", epoch)))
+        shuffled = order.permutation(self.positions)
+        for start in range(first_step * self.size, len(shuffled), self.size):
+            yield self._batch(shuffled[start : start + self.size])
+
+    def in_order(self) -> Iterator[Batch]:
+        """Every picture once, in the order of the index."""
+        for start in range(0, len(self.positions), _EVALUATION_BATCH):
+            yield self._batch(self.positions[start : start + _EVALUATION_BATCH])
+
+    def _batch(self, positions: np.ndarray) -> Batch:
+        images = torch.from_numpy(self.frames[positions]).to(self.device)
+        targets = {
+            head.name: torch.from_numpy(self.labels[head.name][positions]).to(self.device) for head in self.heads
+        }
+        return Batch(pixels.normalise(images, self.pixels), targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """Your own iterable of (images, labels), such as a DataLoader, as batches for one head called `label`."""
+
+    pairs: Collection[tuple[Tensor, Tensor]]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def of_epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """One pass; its order is the iterable's own."""
+        del epoch
+        return islice(self.in_order(), first_step, None)
+
+    def in_order(self) -> Iterator[Batch]:
+        """One pass."""
+        return (Batch(images, {"label": labels}) for images, labels in self.pairs)
+
+
+def of_split(frames: np.ndarray, index: Index, split: Split, run: RunSettings) -> Batches:
+    """The batches of one split of an index; `run` holds resolved pixel and device settings."""
+    return Batches(
+        frames, index.labels, index.positions(split), index.heads, run.pixels, run.batches.size, run.seed, run.device.name
+    )
+
+
+def frames_of(index: Index, run: RunSettings, show: Callable[[Note | Reading], None]) -> tuple[np.ndarray, Index]:
+    """Every picture as uint8 (n, height, width, channels), and the index in which unusable ones belong to no split.
+
+    Each unusable picture is shown with its reason. Raises DataError where more than `data.max_unusable` are.
+    """
+    frames = cache.decode(index, run.pixels, lambda done, total: show(Reading(done, total)))
+    unusable = [*index.unusable, *frames.unusable]
+    for name, reason in unusable[:_SHOWN]:
+        show(Note(f"not usable: {name}: {reason}"))
+    total = int(frames.usable.sum()) + len(unusable)
+    if len(unusable) > run.data.max_unusable * total:
+        name, reason = unusable[0]
+        raise DataError(
+            f"{len(unusable)} of {total} pictures cannot be used, first '{name}': {reason}. "
+            "Mend or remove them, or allow more with --set data.max_unusable=0.5"
+        )
+    # the frames stay where they are, perhaps on disk
+    return frames.array, replace(index, splits=np.where(frames.usable, index.splits, "unusable"))

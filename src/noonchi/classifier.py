@@ -1,0 +1,253 @@
+"""A classifier: a network, the heads it answers, and the pixels it expects; saved without pickle."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+from torch import Tensor, nn
+
+from noonchi import files, networks, pixels
+from noonchi.errors import DataError, NoonchiError, RunError, SettingsError
+from noonchi.losses import probabilities
+from noonchi.networks import PictureShape
+from noonchi.results import Head, Prediction
+from noonchi.settings import ModelSettings, PixelSettings, parse
+
+FORMAT = 1
+"""Of `classifier.json`. A newer one is refused; an older one must stay readable."""
+
+_DESCRIPTION, _WEIGHTS = "classifier.json", "weights.safetensors"
+_BATCH = 256
+
+Picture = Path | str | bytes | np.ndarray
+Invert = Literal["no", "yes", "auto"]
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """Answers each head's question about pictures. Made by `create`, `load` and `noonchi.train`."""
+
+    network: nn.Module
+    heads: tuple[Head, ...]
+    model: ModelSettings
+    pixels: PixelSettings
+    border_level: float = 0.0
+    """Mean grey level, 0 to 255, along the edges of the training pictures: what `invert="auto"` compares with."""
+
+    @property
+    def shape(self) -> PictureShape:
+        """Height, width and channels of what the network sees."""
+        return picture_shape(self.pixels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((weight.device for weight in self.network.parameters()), torch.device("cpu"))
+
+    def logits(self, images: Tensor) -> dict[str, Tensor]:
+        """Each head's (n, outputs), from normalised images (n, channels, height, width)."""
+        return networks.forward(self.network, images, self.heads)
+
+    def probabilities(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+        """Each head's (n, outputs) float32, from uint8 frames (n, height, width, channels) of the classifier's size."""
+        images = pixels.normalise(torch.from_numpy(frames).to(self.device), self.pixels)
+        self.network.eval()
+        with torch.inference_mode():
+            logits = self.logits(images)
+            return {head.name: probabilities(head, logits[head.name]).cpu().numpy() for head in self.heads}
+
+    def predict(self, pictures: Iterable[Picture], invert: Invert = "no") -> list[Prediction]:
+        """What the classifier says of each picture: a path, a file's bytes, or an array (h, w) or (h, w, channels).
+
+        Pictures of any size and mode are brought to the classifier's size and channels as in training. `invert`
+        turns black to white first: `"auto"` does so where a picture's edges are then nearer to the training
+        pictures' edges, as for a digit on paper and a classifier of white digits on black. Raises DataError for a
+        picture that cannot be read.
+        """
+
+        def refuse(error: DataError) -> None:
+            raise error
+
+        return list(self.stream(pictures, invert, refuse))
+
+    def stream(
+        self, pictures: Iterable[Picture], invert: Invert, unreadable: Callable[[DataError], None]
+    ) -> Iterator[Prediction]:
+        """`predict`, in bounded memory; `unreadable` is told of each picture that cannot be read, and it is left out."""
+        waiting, done = iter(pictures), 0
+        while some := list(islice(waiting, _BATCH)):
+            names, frames = [], []
+            for row, picture in enumerate(some):
+                try:
+                    frames.append(self._frame(picture, invert))
+                except DataError as error:
+                    unreadable(error)
+                else:
+                    names.append(str(picture) if isinstance(picture, Path | str) else f"picture {done + row}")
+            answers = self.probabilities(np.stack(frames)) if frames else {}
+            for row, name in enumerate(names):
+                yield self._prediction(name, {head: values[row] for head, values in answers.items()})
+            done += len(some)
+
+    def save(self, folder: Path) -> None:
+        """Write `classifier.json` and `weights.safetensors` into an existing folder."""
+        weights = weights_bytes(self.network.state_dict())
+        files.write(folder / _WEIGHTS, weights)
+        files.write_json(folder / _DESCRIPTION, self._description(folder / _WEIGHTS))
+
+    def _frame(self, picture: Picture, invert: Invert) -> np.ndarray:
+        source = Path(picture) if isinstance(picture, str) else picture
+        return pixels.invert(pixels.read(source, self.pixels), invert, self.border_level)
+
+    def _prediction(self, name: str, rows: dict[str, np.ndarray]) -> Prediction:
+        return Prediction(
+            name,
+            {head.name: dict(zip(head.classes, _per_class(head, rows[head.name]), strict=True)) for head in self.heads},
+            {head.name: head.kind for head in self.heads},
+        )
+
+    def _description(self, weights: Path) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "heads": [{"name": h.name, "kind": h.kind, "classes": list(h.classes)} for h in self.heads],
+            "model": self.model.table(),
+            "pixels": self.pixels.table(),
+            "border_level": self.border_level,
+            "weights_sha256": files.sha256(weights),
+        }
+
+
+def create(
+    heads: tuple[Head, ...], model: ModelSettings, pixel_settings: PixelSettings, border_level: float = 0.0
+) -> Classifier:
+    """A classifier with fresh weights, drawn from torch's generator. `pixel_settings` name a size and channels.
+
+    >>> from noonchi.settings import ModelSettings, PixelSettings
+    >>> head = Head("label", "classes", ("cat", "dog"))
+    >>> fresh = create((head,), ModelSettings(network="lenet5"), PixelSettings(size=(28, 28), channels=1))
+    >>> [prediction] = fresh.predict([np.zeros((28, 28), np.uint8)])
+    >>> sorted(prediction.heads["label"])
+    ['cat', 'dog']
+    """
+    network = networks.build(model, picture_shape(pixel_settings), heads).to(memory_format=torch.channels_last)
+    return Classifier(network, heads, model, pixel_settings, border_level)
+
+
+def load(folder: str | Path, *, trust_code: bool = False) -> Classifier:
+    """A classifier from a run folder (its best one) or from a folder that holds `classifier.json`.
+
+    Only JSON and safetensors are read. A run of your own network names Python code, which is imported only with
+    `trust_code=True`. Raises RunError for anything missing, damaged or newer than this noonchi.
+    """
+    place = _find(Path(folder))
+    description = _read_description(place / _DESCRIPTION)
+    heads, model, pixel_settings = _parse_description(description, place / _DESCRIPTION)
+    if ":" in model.network and not trust_code:
+        raise RunError(
+            f"'{folder}' was trained with its own network '{model.network}', which is Python code to import. "
+            "If you trust it, say so: --trust-code, or trust_code=True."
+        )
+    weights = _read_weights(place / _WEIGHTS, description["weights_sha256"])
+    try:
+        with torch.random.fork_rng([]):  # loading must not disturb the caller's draws
+            made = create(heads, model, pixel_settings, description["border_level"])
+    except SettingsError as error:
+        raise RunError(f"'{place / _DESCRIPTION}' describes a network that cannot be built: {error}") from None
+    load_weights(made.network, weights, place / _WEIGHTS)
+    made.network.eval()
+    return made
+
+
+def picture_shape(settings: PixelSettings) -> PictureShape:
+    """Of resolved settings.
+
+    >>> picture_shape(PixelSettings(size=(28, 28), channels=1)).channels
+    1
+    """
+    assert settings.size is not None, "pixel settings are resolved before a network is built"
+    assert settings.channels is not None
+    return PictureShape(*settings.size, settings.channels)
+
+
+def weights_bytes(tensors: dict[str, Tensor]) -> bytes:
+    """A safetensors file's bytes: the same for the same numbers, whatever device and memory format held them."""
+    return safetensors.save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises RunError."""
+    try:
+        return safetensors.load(path.read_bytes())
+    except (OSError, SafetensorError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a whole safetensors file"
+        raise RunError(f"'{path}' cannot be read: {reason}. Restore it from a copy, or train again.") from None
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Put weights into a network that has exactly these. Raises RunError, naming the first that does not fit."""
+    own = network.state_dict()
+    for name in sorted(own.keys() | weights.keys()):
+        expected = tuple(own[name].shape) if name in own else "nothing of that name"
+        found = tuple(weights[name].shape) if name in weights else "nothing of that name"
+        if expected != found:
+            raise RunError(f"'{path}' is of another network: '{name}' is {found}, expected {expected}.")
+        if weights[name].is_floating_point() and not torch.isfinite(weights[name]).all():
+            raise RunError(f"'{path}' holds weights that are not finite ('{name}'). Train again.")
+    network.load_state_dict(weights)
+
+
+def _per_class(head: Head, row: np.ndarray) -> Sequence[float]:
+    if head.kind == "binary":
+        return 1 - float(row[0]), float(row[0])
+    return [float(value) for value in row]
+
+
+def _find(folder: Path) -> Path:
+    for place in (folder / "best", folder / "last", folder):
+        whole = files.settled(place)
+        if (whole / _DESCRIPTION).is_file():
+            return whole
+    if not folder.exists():
+        raise RunError(f"'{folder}' does not exist; give a run folder, such as runs/digits-small-grey-1.")
+    raise RunError(f"'{folder}' holds no classifier: neither best/, last/ nor classifier.json is in it.")
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunError(f"'{path}' cannot be read as JSON. Restore it from a copy, or train again.") from None
+    found = description.get("format") if isinstance(description, dict) else None
+    if not isinstance(found, int):
+        raise RunError(f"'{path}' does not describe a classifier: it has no format number.")
+    if found > FORMAT:
+        raise RunError(f"'{path}' has format {found}; this noonchi reads up to {FORMAT}. Upgrade noonchi.")
+    return description
+
+
+def _parse_description(
+    description: dict[str, Any], path: Path
+) -> tuple[tuple[Head, ...], ModelSettings, PixelSettings]:
+    try:
+        heads = tuple(Head(h["name"], h["kind"], tuple(h["classes"])) for h in description["heads"])
+        model = parse(ModelSettings, description["model"])
+        pixel_settings = parse(PixelSettings, description["pixels"])
+        str(description["weights_sha256"]), float(description["border_level"])
+        picture_shape(pixel_settings)
+    except (KeyError, TypeError, ValueError, AssertionError, NoonchiError) as error:
+        raise RunError(f"'{path}' does not describe a classifier: {str(error) or 'no picture size'}.") from None
+    return heads, model, pixel_settings
+
+
+def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
+    weights = read_tensors(path)
+    if files.sha256(path) != sha256:
+        raise RunError(f"'{path}' is damaged: its checksum is not the recorded one. Restore it, or train again.")
+    return weights

@@ -1,0 +1,273 @@
+"""The command line: arguments in, exit codes out. Torch is imported by the commands that need it, not by --help."""
+
+import csv
+import json
+import shutil
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from noonchi.errors import NoonchiError, SettingsError
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, all else on stderr.")
+_TRUST = click.option("--trust-code", is_flag=True, help="Import the Python code of the run's own network.")
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 fine, 2 usage or settings, 3 data, 4 run or model file, 1 our bug."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        noonchi(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return 130
+    except NoonchiError as error:
+        click.echo(f"noonchi: {error}", err=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        click.echo("noonchi: stopped.", err=True)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say and no one to hear it
+        return 141
+    except Exception:
+        traceback.print_exc()
+        click.echo("noonchi: this is a bug of noonchi's; please report it with the lines above.", err=True)
+        return 1
+    return 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(package_name="noonchi")
+def noonchi() -> None:
+    """Train, look into and use image classifiers."""
+
+
+@noonchi.command()
+@click.argument("data", required=False)
+@click.option("--recipe", metavar="NAME|FILE", help="A recipe's name or a .toml file; picked by the data if not given.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, as section.key=value.")
+@click.option("--epochs", type=int, help="Passes over the training pictures, at most.")
+@click.option("--batch-size", type=int, help="Pictures a step.")
+@click.option("--lr", type=float, help="Highest learning rate.")
+@click.option("--size", type=int, help="Pixels a side that pictures are brought to.")
+@click.option("--seed", type=int, help="Every draw is a function of it.")
+@click.option("--device", help="auto, cpu, cuda or mps.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder; runs/DATA-RECIPE-N if not given.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped.")
+@_TRUST
+@_JSON
+def train(
+    data: str | None, recipe: str | None, resume: Path | None, trust_code: bool, as_json: bool, **options: Any
+) -> None:
+    """Train a classifier on DATA and test it once.
+
+    DATA is a folder of pictures, a .csv, an .npz, a folder of IDX files, or a built-in name (noonchi list datasets).
+    """
+    given = {"DATA": data, "--recipe": recipe} | {f"--{name.replace('_', '-')}": v for name, v in options.items()}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
+    if resume is not None and given:
+        raise SettingsError(f"--resume changes nothing else, but {', '.join(given)} came; leave it out.")
+    if resume is None and data is None:
+        raise click.UsageError("DATA is missing: a folder of pictures, or a built-in name such as digits.")
+    from noonchi import train as training
+
+    if resume is not None:
+        run = training.resume(resume, trust_code=trust_code)
+    else:
+        run = training.train(str(data), recipe, **options)
+    if as_json:
+        return _print_json(run.to_json())
+    click.echo(f"{run.epochs} epochs in {run.seconds:.1f} s")
+    for scores in filter(None, (run.val, run.test)):
+        _print_scores(scores)
+    click.echo(f"run in {run.folder}")
+
+
+@noonchi.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", help="Other pictures to score on; the run's own if not given.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@_TRUST
+@_JSON
+def val(run: Path, data: str | None, split: Any, trust_code: bool, as_json: bool) -> None:
+    """Score RUN's best classifier on pictures with known labels."""
+    from noonchi.score import score
+    from noonchi.terminal import Terminal
+
+    with Terminal() as show:
+        scores = score(run, split, data, trust_code=trust_code, show=show)
+    if as_json:
+        return _print_json({"run": str(run), "split": scores.split, **scores.to_json()})
+    _print_scores(scores)
+
+
+@noonchi.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--format", "layout", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option("--json", "layout", flag_value="json", help="The same as --format json.")
+@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes shown a picture.")
+@click.option(
+    "--invert",
+    type=click.Choice(["no", "yes", "auto"]),
+    default="no",
+    show_default=True,
+    help="Turn black to white first; auto: where the picture's edges are then more like the training pictures'.",
+)
+@_TRUST
+def predict(run: Path, pictures: tuple[Path, ...], layout: str, top: int, invert: Any, trust_code: bool) -> None:
+    """Say what RUN's classifier sees in each picture. A folder stands for the pictures in it."""
+    from noonchi import classifier, sources
+
+    loaded = classifier.load(run, trust_code=trust_code)
+    paths = [path for given in pictures for path in sources.picture_paths(given)]
+    unreadable: list[NoonchiError] = []
+    predictions = loaded.stream(paths, invert, unreadable.append)
+    if layout == "json":
+        for prediction in predictions:
+            _print_json(prediction.to_json(top))
+    else:
+        _print_predictions(predictions, top, as_csv=layout == "csv")
+    for error in unreadable[:-1]:
+        click.echo(f"noonchi: {error}", err=True)
+    if unreadable:
+        raise unreadable[-1]
+
+
+@noonchi.command()
+@click.argument("network")
+@click.option("--size", metavar="HxWxC", help="Size of the pictures, such as 28x28x1, where it is not the usual one.")
+@click.option("--classes", type=click.IntRange(min=2), default=10, show_default=True, help="Classes to tell apart.")
+@_TRUST
+@_JSON
+def summary(network: str, size: str | None, classes: int, trust_code: bool, as_json: bool) -> None:
+    """Layers, shapes and parameters of NETWORK.
+
+    NETWORK is a name (noonchi list networks), a recipe, your own as file.py:name, or a run folder.
+    """
+    from noonchi import classifier, networks
+    from noonchi.summary import summarize
+
+    if Path(network).is_dir():
+        loaded = classifier.load(network, trust_code=trust_code)
+        made, shape = loaded.network, loaded.shape
+    else:
+        model, shape, heads = _usual(network, _shape(size), classes)
+        made = networks.build(model, shape, heads)
+    found = summarize(made, shape, network)
+    if as_json:
+        return _print_json(found.to_json())
+    click.echo(found.to_text(min(shutil.get_terminal_size().columns, 120)), nl=False)
+
+
+@noonchi.command("list")
+@click.argument("what", type=click.Choice(["recipes", "networks", "datasets"]))
+@_JSON
+def list_(what: str, as_json: bool) -> None:
+    """Name what noonchi brings along."""
+    rows = {"recipes": _recipes, "networks": _networks, "datasets": _datasets}[what]()
+    if as_json:
+        return _print_json({what: [{"name": name, "about": about} for name, about in rows.items()]})
+    width = max(map(len, rows))
+    for name, about in rows.items():
+        click.echo(f"{name:<{width}}  {about}".rstrip())
+
+
+def _recipes() -> dict[str, str]:
+    from noonchi import settings
+
+    return {name: settings.load(name).about for name in settings.recipe_names()}
+
+
+def _networks() -> dict[str, str]:
+    from noonchi.networks import NETWORKS
+
+    return {name: (build.__doc__ or "").partition("\n")[0] for name, build in NETWORKS.items()}
+
+
+def _datasets() -> dict[str, str]:
+    from noonchi.sources.builtin import NAMES
+
+    return {name: f"{built_in.about}{_not_here(built_in.at_hand())}" for name, built_in in NAMES.items()}
+
+
+def _not_here(at_hand: bool) -> str:
+    return "" if at_hand else " (not at hand yet)"
+
+
+def _shape(size: str | None) -> Any:
+    from noonchi.networks import PictureShape
+
+    if size is None:
+        return None
+    try:
+        height, width, channels = (int(part) for part in size.lower().split("x"))
+    except ValueError:
+        raise SettingsError(f"--size {size}: write height, width and channels as 28x28x1.") from None
+    if not (1 <= height <= 10_000 and 1 <= width <= 10_000 and channels in (1, 3)):
+        raise SettingsError(f"--size {size}: sides must be 1 to 10000, and channels 1 (grey) or 3 (colour).")
+    return PictureShape(height, width, channels)
+
+
+def _usual(name: str, shape: Any, classes: int) -> tuple[Any, Any, Any]:
+    """The model, picture shape and heads of the recipe called `name`, else of one that uses the network `name`."""
+    from noonchi import settings
+    from noonchi.networks import PictureShape
+    from noonchi.results import Head
+
+    recipes = [settings.load(recipe) for recipe in settings.recipe_names()]
+    named = [r for r in recipes if r.recipe == name] or [r for r in recipes if r.model.network == name]
+    run = named[0] if named else settings.RunSettings(model=settings.ModelSettings(network=name))
+    heads = run.heads or {"label": settings.HeadSettings()}
+    shape = shape or PictureShape(*(run.pixels.size or (28, 28)), run.pixels.channels or 1)
+    numbers = tuple(str(number) for number in range(classes))
+    made = tuple(
+        Head(
+            key,
+            head.kind or "classes",
+            tuple(dict.fromkeys(head.map.values())) if head.map else numbers[: 2 if head.kind == "binary" else None],
+        )
+        for key, head in heads.items()
+    )
+    return run.model, shape, made
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def _print_scores(scores: Any) -> None:
+    for name, head in scores.heads.items():
+        low, high = head.accuracy_interval
+        what = "accuracy" if len(scores.heads) == 1 else f"{name} accuracy"
+        click.echo(
+            f"{scores.split} {what} {head.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, "
+            f"{scores.num_pictures:,} pictures)"
+        )
+
+
+def _print_predictions(predictions: Iterable[Any], top: int, *, as_csv: bool) -> None:
+    from noonchi.results import inert
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if as_csv:
+        writer.writerow(("picture", "head", "rank", "class", "probability"))
+    for prediction in predictions:
+        for head in prediction.heads:
+            best = prediction.top(head, top)
+            if as_csv:
+                for rank, (name, p) in enumerate(best, 1):
+                    writer.writerow((inert(prediction.picture), inert(head), rank, inert(name), f"{p:.6f}"))
+            else:
+                shown = "  ".join(f"{name} {p:.4f}" for name, p in best)
+                click.echo(f"{prediction.picture}  {head + ': ' if len(prediction.heads) > 1 else ''}{shown}")

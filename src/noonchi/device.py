@@ -1,0 +1,81 @@
+"""Where arithmetic is done and how exactly: device, threads, precision, and seeds that are counted, not carried."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from noonchi.errors import SettingsError
+from noonchi.settings import DeviceSettings
+
+_CANARY_TOLERANCE = 0.02
+"""bfloat16 keeps 8 bits: a sum of products agrees to about 1 %; a wrong kernel is off by far more."""
+
+
+def prepare(settings: DeviceSettings) -> DeviceSettings:
+    """Settings with `name` and `threads` decided, and the threads set. Raises SettingsError for a device not there.
+
+    >>> prepare(DeviceSettings(name="cpu", threads=torch.get_num_threads())).name
+    'cpu'
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    name = settings.name
+    if name == "auto":
+        name = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there[name]:
+        at_hand = ", ".join(key for key, here in there.items() if here)
+        raise SettingsError(f"device '{name}' is not available here. Use one of: {at_hand}, auto.")
+    threads = settings.threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    torch.set_num_threads(threads)
+    return settings.but(name=name, threads=threads)
+
+
+def choose_precision(settings: DeviceSettings, loss_in: Callable[[str], float]) -> tuple[DeviceSettings, str | None]:
+    """Settings with `precision` decided, and a line to show when bfloat16 was expected but not taken.
+
+    `loss_in` gives one training step's loss in a precision; it is asked only where the processor multiplies
+    bfloat16 natively. The decision depends on the processor and on values, never on a clock, so that two runs of one
+    recipe on one machine decide alike.
+    """
+    if settings.precision != "auto":
+        return settings, None
+    if not _multiplies_bfloat16(settings.name):
+        return settings.but(precision="float32"), None
+    exact, short = loss_in("float32"), loss_in("bfloat16")
+    if abs(short - exact) <= _CANARY_TOLERANCE * max(1.0, abs(exact)):
+        return settings.but(precision="bfloat16"), None
+    return settings.but(precision="float32"), (
+        f"bfloat16 gives a loss of {short:.4f} where float32 gives {exact:.4f}: training in float32."
+    )
+
+
+def _multiplies_bfloat16(name: str) -> bool:
+    if name == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return name == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def autocast(device: str, precision: str) -> torch.autocast:
+    """A context in which products and convolutions run in `precision`."""
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def counted_seed(*counts: int | str) -> int:
+    """A 63-bit seed that is a function of its arguments alone: (seed, "dropout", epoch, step).
+
+    >>> counted_seed(0, "order", 1) == counted_seed(0, "order", 1) != counted_seed(0, "order", 2)
+    True
+    """
+    digest = hashlib.blake2b(repr(counts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+@contextmanager
+def seeded(device: str, *counts: int | str) -> Iterator[None]:
+    """Torch's draws within are a function of `counts`; outside they go on as if nothing had been drawn."""
+    devices = [torch.cuda.current_device()] if device == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(counted_seed(*counts))
+        yield

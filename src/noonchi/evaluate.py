@@ -1,0 +1,45 @@
+"""How a classifier does on pictures whose labels are known. Always in float32, as in prediction."""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from noonchi.batches import Batch
+from noonchi.classifier import Classifier
+from noonchi.losses import probabilities
+from noonchi.metrics import head_scores
+from noonchi.results import Scores, Split
+
+
+class InOrder(Protocol):
+    """Batches that can be gone through once, in order: `Batches`, or `of_iterable`'s."""
+
+    def in_order(self) -> Iterator[Batch]: ...
+
+
+def evaluate(
+    classifier: Classifier, batches: InOrder, split: Split, loss_weights: Mapping[str, float] | None = None
+) -> Scores:
+    """Loss and accuracy of every head, over all pictures of `batches`.
+
+    The total loss weighs heads by `loss_weights` (1 each where not named). Losses carry neither label smoothing nor
+    class weights, so that they compare between recipes.
+    """
+    classifier.network.eval()
+    answers: dict[str, list[np.ndarray]] = {head.name: [] for head in classifier.heads}
+    labels: dict[str, list[np.ndarray]] = {head.name: [] for head in classifier.heads}
+    with torch.inference_mode():
+        for batch in batches.in_order():
+            logits = classifier.logits(batch.images)
+            for head in classifier.heads:
+                answers[head.name].append(probabilities(head, logits[head.name]).cpu().numpy())
+                labels[head.name].append(batch.targets[head.name].cpu().numpy())
+    heads = {
+        head.name: head_scores(head, np.concatenate(labels[head.name]), np.concatenate(answers[head.name]))
+        for head in classifier.heads
+    }
+    weights = loss_weights or {}
+    total = sum(scores.loss * weights.get(name, 1.0) for name, scores in heads.items())
+    return Scores(split, sum(len(part) for part in next(iter(labels.values()))), total, heads)

@@ -1,0 +1,105 @@
+"""Arithmetic on labels and probabilities, with intervals."""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+from noonchi.errors import DataError
+from noonchi.results import Head, HeadScores
+
+# keeps the logarithm of a probability of 0 finite: at most 87.3 a picture
+_LEAST = float(np.finfo(np.float32).tiny)
+
+
+def wilson_interval(right: float, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Lowest and highest share that `right` of `total` independent answers speaks for; it always holds their ratio.
+
+    A fraction in `right` counts part of an answer. No answers say nothing: (0, 1). Wilson, Journal of the American
+    Statistical Association 22 (1927).
+
+    >>> low, high = wilson_interval(90, 100)
+    >>> f"{low:.3f} to {high:.3f}"
+    '0.826 to 0.945'
+    """
+    if total == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = right / total
+    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+    reach = z * math.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2) / (1 + z * z / total)
+    # rounding can put an end a hair on the wrong side of a share of 0 or 1
+    return min(share, max(0.0, middle - reach)), max(share, min(1.0, middle + reach))
+
+
+def head_scores(head: Head, labels: np.ndarray, probabilities: np.ndarray) -> HeadScores:
+    """Loss (natural logarithm, mean) and accuracy of one head, worked out in float64.
+
+    `classes`: `labels` (n,) class numbers, `probabilities` (n, classes). `binary`: `labels` (n,) of 0 and 1,
+    `probabilities` (n, 1) of the second class. `labels`: both (n, classes), `labels` of 0 and 1; loss and accuracy are
+    means over all n * classes answers, while the interval counts n, as answers about one picture are not independent.
+    A NaN among the probabilities makes the loss NaN. Raises DataError where there is no picture.
+
+    >>> scores = head_scores(Head("odd", "binary", ("even", "odd")), np.array([0, 1]), np.array([[0.2], [0.4]]))
+    >>> scores.accuracy, round(scores.loss, 4)
+    (0.5, 0.5697)
+    """
+    count = len(labels)
+    if count == 0:
+        raise DataError(f"head '{head.name}' has no pictures to be scored on; choose a split that holds some.")
+    assert probabilities.shape == (count, head.outputs)
+    loss = float(_losses(head, labels, probabilities.astype(np.float64)).mean())
+    accuracy = float((answers(head, probabilities) == labels).mean())
+    return HeadScores(loss, accuracy, wilson_interval(accuracy * count, count))
+
+
+def answers(head: Head, probabilities: np.ndarray) -> np.ndarray:
+    """What the head says, in the shape of its labels: class numbers (n,), for `labels` 0 or 1 (n, classes).
+
+    One half counts as yes; of equally likely classes the first is taken.
+
+    >>> answers(Head("odd", "binary", ("even", "odd")), np.array([[0.5], [0.4]]))
+    array([1, 0])
+    """
+    if head.kind == "classes":
+        return np.asarray(probabilities.argmax(axis=1))
+    yes = (probabilities >= 0.5).astype(np.int64)
+    return yes[:, 0] if head.kind == "binary" else yes
+
+
+def confusion(head: Head, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Numbers of pictures (classes, classes): a row for each true class, a column for each answer.
+
+    Not for `labels`, where a picture has no one true class.
+
+    >>> confusion(Head("odd", "binary", ("even", "odd")), np.array([0, 1, 1]), np.array([[0.2], [0.4], [0.9]]))
+    array([[1, 0],
+           [1, 1]])
+    """
+    assert head.kind != "labels"
+    side = len(head.classes)
+    cells = labels * side + answers(head, probabilities)
+    return np.bincount(cells, minlength=side * side).reshape(side, side)
+
+
+def improves(monitor: str, value: float, best: float | None, min_delta: float) -> bool:
+    """Whether `value` beats `best` by more than `min_delta`; a metric named `...loss` is better low, any other high.
+
+    Every finite first value improves on None; NaN and infinity never improve.
+
+    >>> improves("val_loss", 0.2, best=0.3, min_delta=0.05), improves("val_accuracy", 0.2, best=0.3, min_delta=0.0)
+    (True, False)
+    """
+    if best is None or not math.isfinite(value):
+        return math.isfinite(value)
+    gain = best - value if monitor.endswith("loss") else value - best
+    return gain > min_delta
+
+
+def _losses(head: Head, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    if head.kind == "classes":
+        given = probabilities[np.arange(len(labels)), labels]
+    else:
+        holds = labels.reshape(probabilities.shape) == 1
+        given = np.where(holds, probabilities, 1 - probabilities)
+    return np.asarray(-np.log(np.maximum(given, _LEAST)))

@@ -1,0 +1,148 @@
+"""Networks by name: ours, one file each, and the user's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noonchi.errors import SettingsError, did_you_mean
+from noonchi.networks.deep_convnet import deep_convnet
+from noonchi.networks.lenet5 import lenet5
+from noonchi.networks.mlp import mlp
+from noonchi.networks.mnist_convnet import mnist_convnet
+from noonchi.networks.one_conv import one_conv
+from noonchi.networks.own import own_network, where_it_failed
+from noonchi.networks.parts import Builder, Heads, PictureShape
+from noonchi.networks.photos_convnet import photos_convnet, photos_convnet_dropout
+from noonchi.networks.two_branch import TwoBranch, digit_and_odd, digit_and_odd_deep
+from noonchi.results import Head
+from noonchi.settings import ModelSettings
+
+__all__ = ["NETWORKS", "PictureShape", "build", "evaluating", "forward", "glorot"]
+
+NETWORKS: dict[str, Builder] = {
+    "lenet5": lenet5,
+    "mnist-convnet": mnist_convnet,
+    "mnist-deep-convnet": deep_convnet,
+    "mnist-digit-and-odd": digit_and_odd,
+    "mnist-digit-and-odd-deep": digit_and_odd_deep,
+    "mnist-mlp": mlp,
+    "mnist-one-conv": one_conv,
+    "mnist-two-branch": TwoBranch,
+    "photos-convnet": photos_convnet,
+    "photos-convnet-dropout": photos_convnet_dropout,
+}
+
+
+def build(settings: ModelSettings, shape: PictureShape, heads: Heads) -> nn.Module:
+    """A network that takes pictures (n, channels, height, width) and answers the heads with logits.
+
+    Its weights are drawn from torch's global generator, so seed that before; they lie channels-last in memory. Ours
+    start as Keras's do (`glorot`), the user's own as their code leaves them. Raises SettingsError where there is no
+    such network, or where one run on black pictures shows that it cannot take them or does not answer the heads.
+
+    >>> heads = (Head("label", "classes", ("cat", "dog", "fox")),)
+    >>> network = build(ModelSettings(network="lenet5"), PictureShape(32, 32, 3), heads)
+    >>> forward(network, torch.zeros(5, 3, 32, 32), heads)["label"].shape
+    torch.Size([5, 3])
+    """
+    name = settings.network
+    network = _made(settings, shape, heads)
+    try:
+        answers = {count: _dry_run(network, shape, count) for count in (1, 2)}
+    except Exception as error:  # the user's code may raise anything
+        reason = _too_small(settings, shape, heads) or where_it_failed(error)
+        raise SettingsError(f"network '{name}' cannot take pictures of {shape}: {reason}.") from error
+    for count, answer in answers.items():  # one finds a stray `squeeze`, two a `view(1, -1)`
+        _check(name, answer, heads, count)
+    return glorot(network) if name in NETWORKS else network
+
+
+def forward(network: nn.Module, images: Tensor, heads: Heads) -> dict[str, Tensor]:
+    """Logits (n, head.outputs) by head, for a network that gives one tensor as for one that gives a dict."""
+    logits = network(images)
+    if isinstance(logits, dict):
+        return {head.name: logits[head.name] for head in heads}
+    return {heads[0].name: logits}
+
+
+def glorot(network: nn.Module) -> nn.Module:
+    """Draws all Conv2d and Linear weights anew, uniformly as Glorot and Bengio (2010), with biases of zero.
+
+    >>> glorot(nn.Linear(3, 2)).bias.tolist()
+    [0.0, 0.0]
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return network
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Within, the network is in evaluation mode and records no gradients; afterwards each layer's mode is as before."""
+    modes = {layer: layer.training for layer in network.modules()}
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for layer, training in modes.items():
+            layer.training = training
+
+
+def _made(settings: ModelSettings, shape: PictureShape, heads: Heads) -> nn.Module:
+    name, pooling = settings.network, settings.pooling
+    if name in NETWORKS:
+        return NETWORKS[name](shape, heads, pooling)
+    if ":" in name:
+        return own_network(name, shape=shape, heads=heads, outputs=heads[0].outputs, pooling=pooling)
+    raise SettingsError(f"'{name}' is not a network. {did_you_mean(name, NETWORKS)} Your own is given as file.py:name.")
+
+
+def _dry_run(network: nn.Module, shape: PictureShape, count: int) -> Any:
+    with evaluating(network):
+        answer = network(shape.zeros(count))
+    # as in training; only after a first run, because lazy layers have no size before
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack this form
+    return answer
+
+
+def _too_small(settings: ModelSettings, shape: PictureShape, heads: Heads) -> str | None:
+    """What size a named network needs, where that is why it failed."""
+    if settings.network not in NETWORKS:
+        return None
+    came = min(shape.height, shape.width)
+    for side in range(came, 256):
+        square = PictureShape(side, side, shape.channels)
+        try:
+            _dry_run(_made(settings, square, heads), square, 1)
+        except RuntimeError:
+            continue
+        return f"it needs {side}x{side} or more" if side > came else None
+    return None
+
+
+def _check(name: str, answer: Any, heads: Heads, count: int) -> None:
+    if not isinstance(answer, dict):
+        answer = {heads[0].name: answer} if len(heads) == 1 else {}
+    if set(answer) != {head.name for head in heads}:
+        needed = ", ".join(f"'{head.name}': ..." for head in heads)
+        came = ", ".join(repr(key) for key in answer) or "one answer"
+        raise SettingsError(f"network '{name}' gives {came} from forward; these heads need a dict {{{needed}}}.")
+    for head in heads:
+        _check_head(name, answer[head.name], head, count)
+
+
+def _check_head(name: str, logits: Any, head: Head, count: int) -> None:
+    came = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+    if came != (count, head.outputs):
+        needs = "a binary head needs" if head.kind == "binary" else f"{len(head.classes)} classes need"
+        raise SettingsError(
+            f"network '{name}' gives {came} for head '{head.name}' of {count} picture(s); "
+            f"{needs} {(count, head.outputs)}."
+        )

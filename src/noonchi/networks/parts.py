@@ -1,0 +1,87 @@
+"""What the named networks are put together from. Layers are torch.nn's; sizes are found by the first forward."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from noonchi.errors import SettingsError
+from noonchi.results import Head
+
+Pooling = Literal["max", "average"]
+Heads = tuple[Head, ...]
+
+
+class PictureShape(NamedTuple):
+    """Size of the pictures a network takes.
+
+    >>> str(PictureShape(28, 28, 1))
+    '28x28x1'
+    """
+
+    height: int
+    width: int
+    channels: int
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}x{self.channels}"
+
+    def zeros(self, count: int = 1) -> Tensor:
+        """Black pictures, (count, channels, height, width) float32."""
+        return torch.zeros(count, self.channels, self.height, self.width)
+
+
+Builder = Callable[[PictureShape, Heads, Pooling], nn.Module]
+
+
+def layers(**named: nn.Module) -> nn.Sequential:
+    """Layers one after the other, each under its name.
+
+    >>> list(layers(flatten=nn.Flatten(), output=nn.Linear(4, 2)).state_dict())
+    ['output.weight', 'output.bias']
+    """
+    return nn.Sequential(OrderedDict(named))
+
+
+def pool(pooling: Pooling) -> nn.Module:
+    """Shrinks each 2x2 window to its largest value or its mean; an odd last row or column is left out."""
+    return nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
+
+
+def output(heads: Heads) -> nn.Module:
+    """The last layer: one dense layer a head, from the same features.
+
+    >>> output((Head("digit", "classes", ("0", "1", "2")), Head("odd", "binary", ("even", "odd"))))
+    Outputs(
+      (output_digit): LazyLinear(in_features=0, out_features=3, bias=True)
+      (output_odd): LazyLinear(in_features=0, out_features=1, bias=True)
+    )
+    """
+    return nn.LazyLinear(heads[0].outputs) if len(heads) == 1 else Outputs(heads)
+
+
+class Outputs(nn.Module):
+    """One dense layer a head, each on the same features (n, f); gives {head name: (n, head.outputs)}."""
+
+    def __init__(self, heads: Heads) -> None:
+        super().__init__()
+        self._names = [head.name for head in heads]
+        for head in heads:
+            if "." in head.name:
+                raise SettingsError(f"head '{head.name}' has a dot in its name, which a layer cannot have; rename it.")
+            # a prefix, because a head called "type" or "train" would hide a method of the module
+            self.add_module(f"output_{head.name}", nn.LazyLinear(head.outputs))
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """Logits of every head."""
+        return {name: self.get_submodule(f"output_{name}")(features) for name in self._names}
+
+
+class Concatenate(nn.Module):
+    """Where branches meet: features (n, a), (n, b), … side by side as (n, a + b + …)."""
+
+    def forward(self, *branches: Tensor) -> Tensor:
+        """The branches, in the order given."""
+        return torch.cat(branches, dim=1)

@@ -1,0 +1,58 @@
+"""Optimisers with Keras's defaults, and the learning rate as a function of the step."""
+
+import math
+
+import torch
+from torch import nn
+
+from noonchi.settings import FitSettings
+
+_ONE_CYCLE_START = 1 / 25
+"""Of the peak rate, as fastai and PyTorch have it."""
+
+
+def optimizer_for(network: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
+    """The optimiser over the weights that train.
+
+    RMSprop's epsilon is added outside the root (Keras: inside), which differs only where a gradient is near 1e-7.
+    """
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    lr, decay, epsilon = settings.peak_lr, settings.weight_decay, settings.epsilon
+    match settings.optimizer:
+        case "sgd":
+            return torch.optim.SGD(
+                weights, lr, settings.momentum, nesterov=settings.nesterov, weight_decay=decay, fused=True
+            )
+        case "rmsprop":
+            return torch.optim.RMSprop(weights, lr, settings.rho, epsilon, decay, settings.momentum)
+        case "adam":
+            return torch.optim.Adam(weights, lr, settings.betas, epsilon, decay, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(weights, lr, settings.betas, epsilon, decay, fused=True)
+
+
+def learning_rate(settings: FitSettings, step: int, steps_per_epoch: int) -> float:
+    """The rate of a step counted from 0 over the whole training, before `plateau` lowers it.
+
+    >>> cosine = FitSettings(schedule="cosine", peak_lr=1.0, epochs=2)
+    >>> [round(learning_rate(cosine, step, 2), 3) for step in range(4)]
+    [1.0, 0.854, 0.5, 0.146]
+    """
+    total = settings.epochs * steps_per_epoch
+    warmup = round(_warmup_share(settings) * total)
+    if step < warmup:
+        start = _ONE_CYCLE_START if settings.schedule == "one-cycle" else 1 / (warmup + 1)
+        return settings.peak_lr * (start + (1 - start) * step / warmup)
+    match settings.schedule:
+        case "cosine" | "one-cycle":
+            done = (step - warmup) / max(1, total - warmup)
+            low = settings.final_lr_share
+            return settings.peak_lr * (low + (1 - low) * (1 + math.cos(math.pi * done)) / 2)
+        case "step":
+            return settings.peak_lr * settings.step_factor ** (step // steps_per_epoch // settings.step_epochs)
+        case "constant" | "plateau":
+            return settings.peak_lr
+
+
+def _warmup_share(settings: FitSettings) -> float:
+    return settings.warmup_share or (0.3 if settings.schedule == "one-cycle" else 0.0)

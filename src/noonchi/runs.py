@@ -1,0 +1,141 @@
+"""The folder of a run: its name, its lock, its log and what it was made from."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from noonchi import classifier, files, settings, sources
+from noonchi.classifier import Classifier
+from noonchi.errors import DataError, RunError
+from noonchi.results import Epoch, Note, Scores
+from noonchi.settings import RunSettings
+from noonchi.sources import Data, Index
+from noonchi.terminal import Event, epoch_line
+
+RECIPE, SPLITS, RESULT = "recipe.toml", "splits.csv", "test.json"
+_LOCK, _LOG = ".lock", "train.log"
+
+Show = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: Path
+    epochs: int
+    seconds: float
+    """Of training and validation, over all resumes; reading pictures and the final scores are not in it."""
+    val: Scores | None
+    test: Scores | None
+
+    @property
+    def classifier(self) -> Classifier:
+        """The best one, read from the run's folder; imports your own network, which the run has used before."""
+        return classifier.load(self.folder, trust_code=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `noonchi train --json` prints and `test.json` holds."""
+        return {
+            "run": str(self.folder),
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 3),
+            "val": self.val and self.val.to_json(),
+            "test": self.test and self.test.to_json(),
+        }
+
+
+def refuse_used(folder: Path) -> None:
+    """Raises RunError unless a new run may be written to `folder`."""
+    if (folder / RECIPE).exists():
+        raise RunError(
+            f"'{folder}' already holds a run. Go on with it: noonchi train --resume {folder}; or give another --out."
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"'{folder}' exists and is not an empty folder; give another --out.")
+
+
+def next_folder(data: str, recipe: str) -> Path:
+    """The first free `runs/<data>-<recipe>-<n>`, made so that no other run takes it."""
+    number = 1
+    while True:
+        folder = Path("runs") / f"{data}-{recipe}-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def load_settings(folder: Path) -> RunSettings:
+    """The settings of a run. Raises RunError where there is none, or where they were damaged."""
+    if not (folder / RECIPE).is_file():
+        raise RunError(f"'{folder}' holds no run: recipe.toml is not in it. Start one with: noonchi train DATA")
+    try:
+        return settings.load(folder / RECIPE)
+    except settings.SettingsError as error:
+        raise RunError(f"'{folder / RECIPE}' is damaged: {error}") from None
+
+
+def source(folder: Path, run: RunSettings, data: Data | None = None) -> Data:
+    """Where a run's pictures are. Raises RunError for a run on arrays, unless they are given as `data`."""
+    known = data if data is not None else run.data.source
+    if known is None:
+        raise RunError(f"'{folder}' was trained on arrays in memory; only noonchi.resume(folder, data) can go on.")
+    return known
+
+
+def refuse_changed(folder: Path, index: Index) -> None:
+    """Raises DataError where a run's pictures are not those that `splits.csv` records, if it does yet."""
+    changed = sources.differences(index, folder / SPLITS) if (folder / SPLITS).exists() else None
+    if changed:
+        raise DataError(f"the pictures of '{folder}' have changed: {changed}. Start a new run on them.")
+
+
+def refuse_code(folder: Path, run: RunSettings, *, trust_code: bool) -> None:
+    """Raises RunError where a run would import Python code that its user did not say to trust."""
+    if ":" in run.model.network and not trust_code:
+        raise RunError(
+            f"'{folder}' uses its own network '{run.model.network}', which is Python code to import. "
+            "If you trust it, say so: --trust-code, or trust_code=True."
+        )
+
+
+@contextmanager
+def opened(folder: Path, show: Show) -> Iterator[Show]:
+    """Holds a run's folder against a second process; what is shown also goes to `train.log`."""
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunError(f"'{folder}' is in use by another noonchi; wait for it, or give another --out.") from None
+    handler = logging.FileHandler(folder / _LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.Logger(str(folder))
+    log.addHandler(handler)
+
+    def tell(event: Event) -> None:
+        show(event)
+        if isinstance(event, Note | Epoch):
+            log.info("%s", event.text if isinstance(event, Note) else epoch_line(event))
+
+    try:
+        yield tell
+    except BaseException as error:
+        log.info("%s", str(error) or type(error).__name__)
+        raise
+    finally:
+        handler.close()
+        lock.release()
+        (folder / _LOCK).unlink(missing_ok=True)
+
+
+def write_result(run: Run) -> None:
+    """`test.json`, the last file of a run."""
+    files.write_json(run.folder / RESULT, run.to_json())

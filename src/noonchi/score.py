@@ -1,0 +1,43 @@
+"""A finished run's classifier on pictures with known labels: its own splits, or other data."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from noonchi import batches, classifier, device, runs, sources
+from noonchi.errors import DataError
+from noonchi.evaluate import evaluate
+from noonchi.results import Scores, Split
+from noonchi.runs import Show
+from noonchi.sources import Data
+
+
+def score(
+    folder: str | Path, split: Split = "test", data: Data | None = None, *, trust_code: bool = False, show: Show
+) -> Scores:
+    """Score a run's best classifier on a split of its own data, or on other `data`.
+
+    Other data that comes in one piece is scored whole, whatever `split` says; its classes are matched by name. Raises
+    RunError for a folder without a run, DataError where there are no such pictures or where they have changed.
+    """
+    place = Path(folder)
+    run = runs.load_settings(place)
+    loaded = classifier.load(place, trust_code=trust_code)
+    run = run.but(device=device.prepare(run.device.but(name="auto")), pixels=loaded.pixels)
+    if data is None:
+        index = sources.load(runs.source(place, run), run.data, run.heads)
+    else:
+        whole = run.data.but(validation_share=0.0, test_share=0.0)
+        index = sources.aligned(sources.load(data, whole, run.heads), loaded.heads)
+        if set(index.splits) == {"train"}:
+            index = replace(index, splits=np.full(len(index.splits), split))
+    frames, index = batches.frames_of(index, run, show)
+    if data is None:
+        runs.refuse_changed(place, index)
+    pictures = batches.of_split(frames, index, split, run)
+    if not pictures.num_pictures:
+        there = ", ".join(sorted(set(index.splits.tolist())))
+        raise DataError(f"'{index.name}' has no pictures in its split '{split}'; it has: {there}.")
+    loaded.network.to(run.device.name)
+    return evaluate(loaded, pictures, split, {name: head.loss_weight for name, head in run.heads.items()})

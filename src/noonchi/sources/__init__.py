@@ -1,0 +1,83 @@
+"""Where pictures come from: folders, tables, arrays and data sets known by name. Imports no torch."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from noonchi.errors import DataError, did_you_mean
+from noonchi.settings import DataSettings, HeadSettings
+from noonchi.sources import arrays, builtin, folder, heads, idx, npz, splits, table
+from noonchi.sources.aligned import aligned
+from noonchi.sources.index import Index, Raw
+from noonchi.sources.splits import differences, write_splits
+
+__all__ = ["Data", "Index", "aligned", "differences", "lasting_name", "load", "picture_paths", "write_splits"]
+
+Data = str | Path | tuple[Any, Any]
+"""A name, a path, or (images, labels)."""
+
+
+def load(
+    data: Data, settings: DataSettings | None = None, head_settings: Mapping[str, HeadSettings] | None = None
+) -> Index:
+    """The pictures of a data set, their labels for each head, and their splits; nothing is decoded.
+
+    `data` is the name of a built-in data set, else a path: a folder of IDX files, a folder of class folders, a `.csv`
+    or an `.npz`; or (images, labels) as arrays. A name goes before a folder of that name: write `./mnist` for the
+    folder. Raises DataError for data that cannot be used.
+
+    >>> import numpy as np
+    >>> images = np.arange(40 * 64, dtype=np.uint32).reshape(40, 8, 8) % 251
+    >>> index = load((images, np.arange(40) % 2))
+    >>> index.heads[0].classes, len(index), index.array.shape
+    (('0', '1'), 40, (40, 8, 8, 1))
+    """
+    settings = settings or DataSettings()
+    raw = _read(data)
+    made, labels = heads.resolve(raw.columns, head_settings or {}, raw.ids)
+    return Index(
+        name=_short(raw.name),
+        ids=raw.ids,
+        hashes=raw.hashes,
+        splits=splits.complete(raw.splits, raw.hashes, labels.values(), settings),
+        heads=made,
+        labels=labels,
+        files=raw.files,
+        array=raw.array,
+        unusable=raw.unusable,
+    )
+
+
+def _read(data: Data) -> Raw:
+    if isinstance(data, tuple):
+        return arrays.read("arrays", {"all": data})
+    if isinstance(data, str) and data in builtin.NAMES:
+        return builtin.NAMES[data].read()
+    path = Path(data)
+    if path.is_dir():
+        return idx.read(path) if idx.is_folder(path) else folder.read(path)
+    if not path.exists():
+        raise DataError(f"'{data}' is no file, folder or built-in data set. {did_you_mean(str(data), builtin.NAMES)}")
+    readers = {".csv": table.read, ".npz": npz.read}
+    if path.suffix.lower() not in readers:
+        raise DataError(f"'{data}' is not data; expected a folder, a .csv, an .npz or a built-in name.")
+    return readers[path.suffix.lower()](path)
+
+
+def _short(name: str) -> str:
+    """A name that is safe within a folder's name."""
+    return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "data"
+
+
+def lasting_name(data: str | Path) -> str:
+    """How to find the same data again from another folder: a built-in name, or the whole path.
+
+    >>> lasting_name("mnist")
+    'mnist'
+    """
+    return data if isinstance(data, str) and data in builtin.NAMES else str(Path(data).resolve())
+
+
+def picture_paths(given: Path) -> list[Path]:
+    return [given]

@@ -1,0 +1,145 @@
+"""What a source gives: first `Raw`, as the data tell it; then an `Index`, with heads and splits settled."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from noonchi.results import Head, Split
+
+Codes = npt.NDArray[np.int64]
+Images = npt.NDArray[np.uint8]
+
+SPLITS: Mapping[str, Split] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+"""Each accepted name of a split, in lower case, and the split."""
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One label column as the data name it: `classes[codes[i]]` is the text of picture i."""
+
+    classes: tuple[str, ...]
+    codes: Codes
+    labels: tuple[str, ...] | None = None
+    """Where set, a class is any number of these joined by `|`: several may hold of one picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Pictures and labels as a source read them, before heads and splits are settled."""
+
+    name: str
+    ids: tuple[str, ...]
+    hashes: tuple[str, ...]
+    columns: Mapping[str, Column]
+    splits: npt.NDArray[np.str_] | None
+    """None where the data come in one piece."""
+    files: tuple[Path, ...] | None = None
+    array: Images | None = None
+    unusable: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """The pictures of a data set, in order, with their labels and splits; holds no decoded file.
+
+    Exactly one of `files` and `array` is set.
+    """
+
+    name: str
+    """Short name of the data, part of a run folder's name."""
+    ids: tuple[str, ...]
+    """One a picture: its path within the data's folder, with `/`, or `train/17` in arrays."""
+    hashes: tuple[str, ...]
+    """32 hexadecimal digits a picture: of a file's bytes, or of an array's bytes and shape."""
+    splits: npt.NDArray[np.str_]
+    """(n,) of `train`, `val` or `test`."""
+    heads: tuple[Head, ...]
+    labels: Mapping[str, npt.NDArray[np.int64] | npt.NDArray[np.uint8]]
+    """By head: class numbers, int64 (n,); for a head of kind `labels` zeros and ones, uint8 (n, classes)."""
+    files: tuple[Path, ...] | None
+    array: Images | None
+    """uint8 (n, height, width, channels)."""
+    unusable: tuple[tuple[str, str], ...] = ()
+    """(id, reason) of what lies in the data but is not a usable picture."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def positions(self, split: Split) -> Codes:
+        """Positions of a split's pictures, ascending."""
+        return np.flatnonzero(self.splits == split).astype(np.int64)
+
+    def only(self, keep: npt.NDArray[np.bool_] | Codes) -> "Index":
+        """The same data with some pictures: those at the positions given, or where the mask is true."""
+        at = np.arange(len(self))[keep]
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in at),
+            hashes=tuple(self.hashes[i] for i in at),
+            splits=self.splits[at],
+            labels={head: labels[at] for head, labels in self.labels.items()},
+            files=None if self.files is None else tuple(self.files[i] for i in at),
+            array=None if self.array is None else self.array[at],
+        )
+
+    def counts(self, head: str) -> dict[Split, dict[str, int]]:
+        """Pictures of each class of a head, by split; a split without pictures is left out."""
+        classes = next(one.classes for one in self.heads if one.name == head)
+        out: dict[Split, dict[str, int]] = {}
+        for split in dict.fromkeys(SPLITS.values()):
+            labels = self.labels[head][self.splits == split]
+            if len(labels):
+                numbers = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(classes))
+                out[split] = dict(zip(classes, numbers.tolist(), strict=True))
+        return out
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Distinct names, sorted; by value where all are whole numbers.
+
+    >>> in_order(["10", "9", "10"])
+    ('9', '10')
+    >>> in_order(["b", "10", "9"])
+    ('10', '9', 'b')
+    """
+    distinct = set(names)
+    if all(name.isascii() and name.isdecimal() for name in distinct):
+        return tuple(sorted(distinct, key=lambda name: (int(name), name)))
+    return tuple(sorted(distinct))
+
+
+def column(texts: Iterable[str]) -> Column:
+    """A column from one text a picture.
+
+    >>> column(["dog", "cat", "dog"]).codes.tolist()
+    [1, 0, 1]
+    """
+    each = list(texts)
+    classes = in_order(each)
+    code = {name: number for number, name in enumerate(classes)}
+    return Column(classes, np.array([code[text] for text in each], dtype=np.int64))
+
+
+def array_hashes(images_nhwc: Images) -> tuple[str, ...]:
+    """The content hash of each picture of an array: of its shape and its bytes.
+
+    >>> array_hashes(np.zeros((1, 2, 2, 1), np.uint8))[0][:8]
+    'c1888d3b'
+    """
+    with_shape = blake2b(repr(images_nhwc.shape[1:]).encode(), digest_size=16)
+    hashes = []
+    for image in np.ascontiguousarray(images_nhwc).reshape(len(images_nhwc), -1):
+        content = with_shape.copy()
+        content.update(image.data)
+        hashes.append(content.hexdigest())
+    return tuple(hashes)

@@ -1,0 +1,46 @@
+"""NumPy's archives of arrays."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noonchi.errors import DataError
+from noonchi.sources import arrays
+from noonchi.sources.index import Raw
+
+_SPLITS = ("train", "val", "test")
+_IN_ONE_PIECE = (("x", "y"), ("images", "labels"))
+
+
+def read(path: Path) -> Raw:
+    """Pictures from `x_train`, `y_train`, `x_test`, `y_test` (Keras's names; also `x_val`, `y_val`), or in one piece
+    from `x`, `y` or `images`, `labels`.
+
+    Raises DataError for a file that is no such archive; arrays that need pickle are never read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(f"'{path}' holds one array; save images and labels with np.savez(path, x=..., y=...).")
+            return arrays.read(path.stem, _pieces(archive, path))
+    except (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"'{path}' cannot be read as an .npz of plain arrays: {error}.") from None
+
+
+def _pieces(archive: Any, path: Path) -> dict[str, tuple[Any, Any]]:
+    names = {f"x_{split}": (split, f"y_{split}") for split in _SPLITS} | {x: ("all", y) for x, y in _IN_ONE_PIECE}
+    pieces: dict[str, tuple[Any, Any]] = {}
+    for x, (split, y) in names.items():
+        if x in archive and y in archive and not (split == "all" and pieces):
+            pieces[split] = (archive[x], archive[y])
+        elif x in archive and split != "all":
+            raise DataError(f"'{path}' holds '{x}' without '{y}'; save both.")
+    if not pieces or not {"train", "all"} & set(pieces):
+        held = ", ".join(archive.files) or "nothing"
+        raise DataError(
+            f"'{path}' holds {held}; expected x_train, y_train, x_test, y_test, or x, y, or images, labels."
+        )
+    return pieces

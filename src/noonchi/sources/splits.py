@@ -1,0 +1,156 @@
+"""Which pictures train, which validate and which test; and `splits.csv`, where a run records it."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from noonchi import files
+from noonchi.errors import DataError
+from noonchi.results import Head
+from noonchi.settings import DataSettings
+from noonchi.sources.index import Index
+
+_ACTIVE = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def complete(
+    given: npt.NDArray[np.str_] | None,
+    hashes: Sequence[str],
+    labels: Iterable[npt.NDArray[np.int64] | npt.NDArray[np.uint8]],
+    settings: DataSettings,
+) -> npt.NDArray[np.str_]:
+    """Every picture's split, `given` ones kept.
+
+    A picture's content hash, read as a number u in 0..1, decides alone: validation lies at the low end, test at the
+    high end. So pictures added later move none that were there, and identical pictures share their fate. Data in one
+    piece give `test_share` of all to test and `validation_share` of the rest to validation; data that name a test
+    but no validation give `validation_share` of train; data that name a validation are left as they are, also
+    without a test. One exception: a class left without a validation picture, though train holds 2 distinct ones of
+    it, gives its picture of lowest u, with all copies.
+
+    Raises DataError where nothing is left to train on.
+    """
+    u = np.array([int(one[:16], 16) for one in hashes], dtype=np.uint64) / 2.0**64
+    splits = np.full(len(hashes), "train", dtype="<U5") if given is None else given.astype("<U5")
+    share = 0.0 if settings.validate_on_test or "val" in splits else settings.validation_share
+    if given is None:
+        splits[u >= 1 - settings.test_share] = "test"
+        share *= 1 - settings.test_share
+    if share:
+        splits[(splits == "train") & (u < share)] = "val"
+        for class_holds in _each_class(labels):
+            _ensure_validation(splits, u, class_holds)
+    if "train" not in splits:
+        raise DataError("no picture is left to train on; give more pictures, or lower data.test_share.")
+    return splits
+
+
+def _each_class(
+    labels: Iterable[npt.NDArray[np.int64] | npt.NDArray[np.uint8]],
+) -> Iterable[npt.NDArray[np.bool_]]:
+    for one in labels:
+        if one.ndim == 2:
+            yield from (one.T == 1)
+        else:
+            yield from (one == number for number in np.unique(one))
+
+
+def _ensure_validation(
+    splits: npt.NDArray[np.str_], u: npt.NDArray[np.float64], class_holds: npt.NDArray[np.bool_]
+) -> None:
+    if (class_holds & (splits == "val")).any():
+        return
+    in_train = np.unique(u[class_holds & (splits == "train")])
+    if len(in_train) >= 2:
+        splits[(splits == "train") & (u == in_train[0])] = "val"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The rows of a `splits.csv`: (id, split, hash, a class for each head)."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def write_splits(path: Path, index: Index) -> None:
+    """Write `splits.csv`: id, split, hash and each head's class; the classes of a `labels` head joined by `|`.
+
+    A spreadsheet would run a text that begins with `=`, `+`, `-`, `@`, a tab or a return. Such a text, and one
+    that begins with `'`, gets one `'` put before it, which `read_splits` takes off again.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    recorded = _rows(index)
+    # looked up once a distinct text: ids are many, the other texts few
+    inert = {one: _inert(one) for one in {text for row in recorded.rows for text in (row[1], *row[3:])}}
+    writer.writerow(("id", "split", "hash", *map(_inert, recorded.heads)))
+    writer.writerows((_inert(row[0]), row[1], row[2], *[inert[name] for name in row[3:]]) for row in recorded.rows)
+    files.write(path, text.getvalue())
+
+
+def read_splits(path: Path) -> Recorded:
+    """The rows of a `splits.csv`.
+
+    Raises DataError where it is missing or is not one.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file, strict=True)
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"'{path}' cannot be read as a splits.csv: {error}.") from None
+    if header[:3] != ["id", "split", "hash"] or any(len(row) != len(header) for row in rows):
+        raise DataError(f"'{path}' is not a splits.csv; its columns must be id, split, hash and one a head.")
+    return Recorded(
+        tuple(name.removeprefix("'") for name in header[3:]),
+        tuple(tuple([text.removeprefix("'") for text in row]) for row in rows),
+    )
+
+
+def differences(index: Index, path: Path) -> str | None:
+    """How today's data differ from a recorded `splits.csv`, in one line; None where they do not.
+
+    A picture changed if its content, its split or a label did.
+    """
+    old, new = read_splits(path), _rows(index)
+    if old == new:
+        return None
+    if old.heads != new.heads:
+        return f"heads were {', '.join(old.heads)} and are {', '.join(new.heads)}"
+    before, after = ({row[0]: row for row in one.rows} for one in (old, new))
+    changes = {
+        "added": [one for one in after if one not in before],
+        "removed": [one for one in before if one not in after],
+        "changed": [one for one, row in after.items() if before.get(one, row) != row],
+    }
+    return _in_words(changes) or "the same pictures in another order"
+
+
+def _in_words(changes: Mapping[str, list[str]]) -> str:
+    parts = [
+        f"{len(ids)} picture{'s' if len(ids) > 1 else ''} {what} (first: {ids[0]!r})"
+        for what, ids in changes.items()
+        if ids
+    ]
+    return ", ".join(parts)
+
+
+def _rows(index: Index) -> Recorded:
+    texts = [_texts(head, index.labels[head.name]) for head in index.heads]
+    rows = zip(index.ids, index.splits.tolist(), index.hashes, *texts, strict=True)
+    return Recorded(tuple(head.name for head in index.heads), tuple(rows))
+
+
+def _texts(head: Head, labels: npt.NDArray[np.int64] | npt.NDArray[np.uint8]) -> list[str]:
+    if labels.ndim == 1:
+        return [head.classes[number] for number in labels.tolist()]
+    return ["|".join(name for name, holds in zip(head.classes, row, strict=True) if holds) for row in labels.tolist()]
+
+
+def _inert(text: str) -> str:
+    return "'" + text if text.startswith(_ACTIVE) else text

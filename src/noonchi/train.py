@@ -1,0 +1,251 @@
+"""From data to a run folder: the stages in order. The file to read first."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noonchi import batches, checkpoint, classifier, device, files, fit, losses, pixels, report, runs, settings, sources
+from noonchi.batches import Batches
+from noonchi.classifier import Classifier
+from noonchi.errors import NoonchiError
+from noonchi.evaluate import evaluate
+from noonchi.fit import State
+from noonchi.losses import Objective
+from noonchi.results import Epoch, Note, Split
+from noonchi.runs import Run, Show
+from noonchi.settings import HeadSettings, RunSettings
+from noonchi.sources import Data, Index
+from noonchi.terminal import Terminal
+
+_FLAGS = {
+    "epochs": "fit.epochs",
+    "batch_size": "batches.size",
+    "lr": "fit.peak_lr",
+    "seed": "seed",
+    "device": "device.name",
+}
+
+
+class Stopped(NoonchiError):
+    """Training was asked to stop, and saved where it was."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """What training works on."""
+
+    training: Batches
+    validation: Batches | None
+    test: Batches | None
+    objectives: tuple[Objective, ...]
+
+
+def train(
+    data: Data,
+    recipe: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    size: int | None = None,
+    show: Show | None = None,
+    **flags: Any,
+) -> Run:
+    """Train a classifier on pictures and test it once; everything about it is kept in a new folder.
+
+    `data` is a folder, a CSV, an .npz, a folder of IDX files, a built-in name, or arrays (images, labels). Without a
+    `recipe` one is picked by the data. `overrides` are `"section.key=value"`; `epochs`, `batch_size`, `lr`, `size`
+    (pixels a side), `seed` and `device` are short for the usual ones. `out` is the run's folder, else the next
+    `runs/<data>-<recipe>-<n>`. `show` is called with each `Note`, `Reading`, `Step` and `Epoch`; without it they go
+    to the terminal. Raises SettingsError, DataError and RunError, and `Stopped` where a signal asked to stop.
+    """
+    if unknown := flags.keys() - _FLAGS.keys():
+        raise TypeError(f"train() got an unexpected keyword argument '{min(unknown)}'")
+    changes = [f"{_FLAGS[flag]}={value}" for flag, value in flags.items() if value is not None]
+    changes += [f"pixels.size=[{size}, {size}]"] if size is not None else []
+    if out is not None:
+        runs.refuse_used(Path(out))
+    with nullcontext(show) if show else Terminal() as tell:
+        run, index = _choose(data, recipe, [*changes, *overrides], tell)
+        run = _resolved(run, index, data)
+        folder = Path(out) if out is not None else runs.next_folder(index.name, run.recipe)
+        return _stages(folder, run, index, tell)
+
+
+def resume(folder: str | Path, data: Data | None = None, *, trust_code: bool = False, show: Show | None = None) -> Run:
+    """Train on from where a run was stopped or killed: the same bits as if it had not been.
+
+    `data` is needed only for a run on arrays. Raises RunError where there is no run, DataError where its pictures
+    are not the same any more.
+    """
+    place = Path(folder)
+    run = runs.load_settings(place)
+    runs.refuse_code(place, run, trust_code=trust_code)
+    with nullcontext(show) if show else Terminal() as tell:
+        return _stages(place, run, sources.load(runs.source(place, run, data), run.data, run.heads), tell)
+
+
+def _choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show) -> tuple[RunSettings, Index]:
+    if recipe is not None:
+        run = settings.load(recipe, changes)
+        return run, sources.load(data, run.data, run.heads)
+    run = settings.load("small-grey", changes)  # wrong settings are found before pictures are read
+    index = sources.load(data, run.data, run.heads)
+    name, why, extra = _recipe_for(index)
+    show(Note(f"recipe {name}, for {why}"))
+    return settings.load(name, [*extra, *changes]), index
+
+
+def _recipe_for(index: Index) -> tuple[str, str, list[str]]:
+    count = len(index.ids)
+    if index.array is not None and index.array.shape[3] == 1 and max(index.array.shape[1:3]) <= 32:
+        height, width = index.array.shape[1:3]
+        return "small-grey", f"{count:,} grey pictures of {height}x{width}", []
+    # its one sigmoid is the course's, for two classes; here the heads are the data's own
+    return "photos-scratch", f"{count:,} pictures", ["heads={}"]
+
+
+def _resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
+    """Every setting with a value, but for the precision: what `recipe.toml` records."""
+    source = sources.lasting_name(data) if isinstance(data, str | Path) else None
+    heads = {head.name: run.heads.get(head.name, HeadSettings()).but(kind=head.kind) for head in index.heads}
+    return run.but(
+        data=run.data.but(source=source),
+        pixels=pixels.resolve(run.pixels, index.array, index.files),
+        device=device.prepare(run.device),
+        heads=heads,
+    )
+
+
+def _stages(folder: Path, run: RunSettings, index: Index, show: Show) -> Run:
+    folder.mkdir(parents=True, exist_ok=True)
+    with runs.opened(folder, show) as tell:
+        device.prepare(run.device)
+        frames, index = batches.frames_of(index, run, tell)
+        runs.refuse_changed(folder, index)
+        material = _material(frames, index, run, tell)
+        fresh = _fresh_classifier(frames, index, run, material.training)
+        run = _with_precision(run, fresh, material, tell)
+        state = fit.begin(fresh, run.fit)
+        if not (folder / runs.RECIPE).exists():
+            sources.write_splits(folder / runs.SPLITS, index)
+            files.write(folder / runs.RECIPE, settings.to_toml(run))
+        elif checkpoint.restore(folder / "last", state):
+            tell(Note(f"resumed in epoch {state.epoch} after step {state.step}"))
+        _fit(folder, run, state, material, tell)
+        return _finish(folder, run, state, material)
+
+
+def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) -> _Material:
+    splits: dict[Split, Batches] = {s: batches.of_split(frames, index, s, run) for s in ("train", "val", "test")}
+    training, validation, test = splits["train"], splits["val"], splits["test"]
+    if run.data.validate_on_test:
+        show(Note("validating on the test split, as the recipe asks: the test figure is not an honest one"))
+        validation = test
+    labels = {name: values[training.positions] for name, values in index.labels.items()}
+    return _Material(
+        training,
+        validation if validation.num_pictures else None,
+        test if test.num_pictures else None,
+        losses.objectives(index.heads, run.heads, labels),
+    )
+
+
+def _fresh_classifier(frames: np.ndarray, index: Index, run: RunSettings, training: Batches) -> Classifier:
+    some = training.positions[:: max(1, len(training.positions) // 256)]
+    with device.seeded(str(run.device.name), run.seed, "weights"):
+        made = classifier.create(index.heads, run.model, run.pixels, pixels.border_level(frames[some]))
+    made.network.to(run.device.name)
+    return made
+
+
+def _with_precision(run: RunSettings, fresh: Classifier, material: _Material, show: Show) -> RunSettings:
+    def first_loss(precision: str) -> float:
+        return fit.forward_loss(fresh, next(material.training.of_epoch(1)), material.objectives, precision)
+
+    chosen, note = device.choose_precision(run.device, first_loss)
+    if note:
+        show(Note(note))
+    return run.but(device=chosen)
+
+
+def _fit(folder: Path, run: RunSettings, state: State, material: _Material, show: Show) -> None:
+    saved_at = time.monotonic()
+    moments = fit.steps(
+        state,
+        material.training,
+        run.fit,
+        material.objectives,
+        material.validation,
+        seed=run.seed,
+        precision=run.device.precision,
+    )
+    with _stop_asked() as stop:
+        for moment in moments:
+            show(moment)
+            ended = isinstance(moment, Epoch)
+            if isinstance(moment, Epoch):
+                _record(folder, run, state, moment)
+            every_s = run.fit.checkpoint_every_s
+            if ended or stop.is_set() or (every_s and time.monotonic() - saved_at >= every_s):
+                checkpoint.save(folder / "last", state)
+                saved_at = time.monotonic()
+            if stop.is_set() and not fit.finished(state, run.fit):
+                raise Stopped(f"stopped and saved; go on with: noonchi train --resume {folder}")
+
+
+def _record(folder: Path, run: RunSettings, state: State, epoch: Epoch) -> None:
+    if epoch.best:
+        checkpoint.save_classifier(folder / "best", state.kept)
+        if run.record.keep_improved:
+            checkpoint.save_classifier(folder / "improved" / f"{epoch.number:02d}-{state.best:.4f}", state.kept)
+    report.write_history(folder, state.history)
+    if run.record.tensorboard:
+        weights = state.kept.network.named_parameters() if run.record.weight_histograms else []
+        report.write_tensorboard(folder, epoch, {name: w.detach().cpu().numpy() for name, w in weights})
+
+
+def _finish(folder: Path, run: RunSettings, state: State, material: _Material) -> Run:
+    if run.record.plots:
+        report.write_plots(folder, state.history)
+    best = classifier.load(folder, trust_code=True)
+    best.network.to(run.device.name)
+    weights = {objective.head.name: objective.weight for objective in material.objectives}
+    finished = Run(
+        folder,
+        epochs=len(state.history),
+        seconds=sum(epoch.seconds for epoch in state.history),
+        val=evaluate(best, material.validation, "val", weights) if material.validation else None,
+        test=evaluate(best, material.test, "test", weights) if material.test else None,
+    )
+    runs.write_result(finished)
+    return finished
+
+
+@contextmanager
+def _stop_asked() -> Iterator[threading.Event]:
+    """Set by the first SIGINT or SIGTERM; a second one stops at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {}
+
+    def ask(number: int, _: Any) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
