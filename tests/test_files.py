@@ -93,10 +93,12 @@ for letter in itertools.cycle("ba"):
 """
     for _ in range(8):
         with subprocess.Popen(child(code, path), stdout=subprocess.PIPE) as writer:
-            writer.stdout.readline()
-            for _ in range(rng.randrange(1, 60)):
-                assert path.read_text() in ("a" * size, "b" * size)
-            writer.kill()
+            try:
+                writer.stdout.readline()
+                for _ in range(rng.randrange(1, 60)):
+                    assert path.read_text() in ("a" * size, "b" * size)
+            finally:
+                writer.kill()
         assert path.read_text() in ("a" * size, "b" * size)
     files.write(path, "c")
     assert names(tmp_path) == ["a.txt"]
@@ -126,12 +128,12 @@ def replace(path: Path, letter: str) -> None:
     with files.replaced_folder(path) as new:
         assert names(new) == []
         for name in ("a.bin", "b.bin"):
-            (new / name).write_text(letter * 100)
+            files.write(new / name, letter * 100)
 
 
 def replace_in_vain(path: Path, error: BaseException) -> None:
     with files.replaced_folder(path) as new:
-        (new / "a.bin").write_text("half")
+        files.write(new / "a.bin", "half")
         raise error
 
 
@@ -239,7 +241,7 @@ from noonchi import files
 armed = True
 with files.replaced_folder(Path(sys.argv[3]) / "last") as new:
     for name in ("a.bin", "b.bin"):
-        (new / name).write_text("n" * 100)
+        files.write(new / name, "n" * 100)
 """
 
 

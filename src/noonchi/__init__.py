@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from noonchi.classifier import Classifier, load
     from noonchi.errors import DataError, NoonchiError, RunError, SettingsError
     from noonchi.estimator import ImageClassifier
-    from noonchi.fit import fit
+    from noonchi.fitting import fit
     from noonchi.results import Epoch, Prediction, Scores
     from noonchi.runs import Run
     from noonchi.settings import FitSettings, RunSettings
-    from noonchi.train import resume, train
+    from noonchi.training import resume, train
 
 __all__ = [
     "Classifier",
@@ -39,11 +39,11 @@ _HOMES = {
     "classifier": ("Classifier", "load"),
     "errors": ("DataError", "NoonchiError", "RunError", "SettingsError"),
     "estimator": ("ImageClassifier",),
-    "fit": ("fit",),
+    "fitting": ("fit",),
     "results": ("Epoch", "Prediction", "Scores"),
     "runs": ("Run",),
     "settings": ("FitSettings", "RunSettings"),
-    "train": ("resume", "train"),
+    "training": ("resume", "train"),
 }
 
 

@@ -1,5 +1,6 @@
 """Pictures put together for a step: uint8 until the batch is made, in an order that is a function of the epoch."""
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -49,7 +50,7 @@ class Batches:
 
     def __len__(self) -> int:
         """Steps an epoch; the last batch may be smaller."""
-        return -(-len(self.positions) // self.size)
+        return math.ceil(len(self.positions) / self.size)
 
     @property
     def num_pictures(self) -> int:
@@ -98,7 +99,14 @@ class Passes:
 def of_split(frames: np.ndarray, index: Index, split: Split, run: RunSettings) -> Batches:
     """The batches of one split of an index; `run` holds resolved pixel and device settings."""
     return Batches(
-        frames, index.labels, index.positions(split), index.heads, run.pixels, run.batches.size, run.seed, run.device.name
+        frames,
+        index.labels,
+        index.positions(split),
+        index.heads,
+        run.pixels,
+        run.batches.size,
+        run.seed,
+        run.device.name,
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from noonchi import files
 from noonchi.classifier import Classifier, load_weights, read_tensors, weights_bytes
 from noonchi.errors import RunError
-from noonchi.fit import State
+from noonchi.fitting import State
 from noonchi.results import Epoch
 
 _TENSORS, _RECORD = "training.safetensors", "training.json"

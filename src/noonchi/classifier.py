@@ -80,7 +80,7 @@ class Classifier:
     def stream(
         self, pictures: Iterable[Picture], invert: Invert, unreadable: Callable[[DataError], None]
     ) -> Iterator[Prediction]:
-        """`predict`, in bounded memory; `unreadable` is told of each picture that cannot be read, and it is left out."""
+        """`predict`, in bounded memory; `unreadable` is told of each picture left out since it cannot be read."""
         waiting, done = iter(pictures), 0
         while some := list(islice(waiting, _BATCH)):
             names, frames = [], []
@@ -136,7 +136,7 @@ def create(
     >>> sorted(prediction.heads["label"])
     ['cat', 'dog']
     """
-    network = networks.build(model, picture_shape(pixel_settings), heads).to(memory_format=torch.channels_last)
+    network = networks.build(model, picture_shape(pixel_settings), heads)
     return Classifier(network, heads, model, pixel_settings, border_level)
 
 
@@ -229,7 +229,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise RunError(f"'{path}' does not describe a classifier: it has no format number.")
     if found > FORMAT:
         raise RunError(f"'{path}' has format {found}; this noonchi reads up to {FORMAT}. Upgrade noonchi.")
-    return description
+    return dict(description)
 
 
 def _parse_description(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import sys
 import traceback
@@ -23,27 +24,25 @@ def main() -> None:
 
 
 def _run() -> int:
+    code, line = 0, ""
     try:
         noonchi(standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        return error.exit_code
-    except click.Abort:
-        return 130
+        code = error.exit_code
     except NoonchiError as error:
-        click.echo(f"noonchi: {error}", err=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        click.echo("noonchi: stopped.", err=True)
-        return 130
+        code, line = error.exit_code, str(error)
+    except (KeyboardInterrupt, click.Abort):
+        code, line = 130, "stopped."
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe has gone; nothing is left to say and no one to hear it
-        return 141
+        # the reader of a pipe has gone; Python would complain once more when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     except Exception:
-        traceback.print_exc()
-        click.echo("noonchi: this is a bug of noonchi's; please report it with the lines above.", err=True)
-        return 1
-    return 0
+        code, line = 1, f"this is a bug of noonchi's; please report it with these lines:\n{traceback.format_exc()}"
+    if line:
+        click.echo(f"noonchi: {line}", err=True)
+    return code
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
@@ -79,18 +78,20 @@ def train(
         raise SettingsError(f"--resume changes nothing else, but {', '.join(given)} came; leave it out.")
     if resume is None and data is None:
         raise click.UsageError("DATA is missing: a folder of pictures, or a built-in name such as digits.")
-    from noonchi import train as training
+    from noonchi import training
 
     if resume is not None:
         run = training.resume(resume, trust_code=trust_code)
     else:
         run = training.train(str(data), recipe, **options)
     if as_json:
-        return _print_json(run.to_json())
+        _print_json(run.to_json())
+        return
     click.echo(f"{run.epochs} epochs in {run.seconds:.1f} s")
     for scores in filter(None, (run.val, run.test)):
         _print_scores(scores)
     click.echo(f"run in {run.folder}")
+    click.echo(f"next: noonchi predict {run.folder} PICTURE...")
 
 
 @noonchi.command()
@@ -107,8 +108,9 @@ def val(run: Path, data: str | None, split: Any, trust_code: bool, as_json: bool
     with Terminal() as show:
         scores = score(run, split, data, trust_code=trust_code, show=show)
     if as_json:
-        return _print_json({"run": str(run), "split": scores.split, **scores.to_json()})
-    _print_scores(scores)
+        _print_json({"run": str(run), "split": scores.split, **scores.to_json()})
+    else:
+        _print_scores(scores)
 
 
 @noonchi.command()
@@ -125,7 +127,7 @@ def val(run: Path, data: str | None, split: Any, trust_code: bool, as_json: bool
     help="Turn black to white first; auto: where the picture's edges are then more like the training pictures'.",
 )
 @_TRUST
-def predict(run: Path, pictures: tuple[Path, ...], layout: str, top: int, invert: Any, trust_code: bool) -> None:
+def predict(run: Path, pictures: tuple[Path, ...], *, layout: str, top: int, invert: Any, trust_code: bool) -> None:
     """Say what RUN's classifier sees in each picture. A folder stands for the pictures in it."""
     from noonchi import classifier, sources
 
@@ -166,8 +168,9 @@ def summary(network: str, size: str | None, classes: int, trust_code: bool, as_j
         made = networks.build(model, shape, heads)
     found = summarize(made, shape, network)
     if as_json:
-        return _print_json(found.to_json())
-    click.echo(found.to_text(min(shutil.get_terminal_size().columns, 120)), nl=False)
+        _print_json(found.to_json())
+    else:
+        click.echo(found.to_text(min(shutil.get_terminal_size().columns, 120)), nl=False)
 
 
 @noonchi.command("list")
@@ -177,7 +180,8 @@ def list_(what: str, as_json: bool) -> None:
     """Name what noonchi brings along."""
     rows = {"recipes": _recipes, "networks": _networks, "datasets": _datasets}[what]()
     if as_json:
-        return _print_json({what: [{"name": name, "about": about} for name, about in rows.items()]})
+        _print_json({what: [{"name": name, "about": about} for name, about in rows.items()]})
+        return
     width = max(map(len, rows))
     for name, about in rows.items():
         click.echo(f"{name:<{width}}  {about}".rstrip())

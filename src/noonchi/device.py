@@ -27,9 +27,14 @@ def prepare(settings: DeviceSettings) -> DeviceSettings:
     if not there[name]:
         at_hand = ", ".join(key for key, here in there.items() if here)
         raise SettingsError(f"device '{name}' is not available here. Use one of: {at_hand}, auto.")
-    threads = settings.threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    threads = settings.threads or _cores()
     torch.set_num_threads(threads)
     return settings.but(name=name, threads=threads)
+
+
+def _cores() -> int:
+    """Those this process may use: fewer than the machine has within a container or a batch job."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_precision(settings: DeviceSettings, loss_in: Callable[[str], float]) -> tuple[DeviceSettings, str | None]:
@@ -53,8 +58,8 @@ def choose_precision(settings: DeviceSettings, loss_in: Callable[[str], float]) 
 
 def _multiplies_bfloat16(name: str) -> bool:
     if name == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return name == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return name == "cpu" and bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def autocast(device: str, precision: str) -> torch.autocast:

@@ -28,6 +28,12 @@ class RunError(NoonchiError):
     exit_code = 4
 
 
+class StoppedError(NoonchiError):
+    """Training was asked to stop, and saved where it was."""
+
+    exit_code = 130
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint that ends an error's line: the known names nearest to `name`, or all of them where none is near.
 

@@ -14,9 +14,10 @@ from noonchi.results import Scores, Split
 
 
 class InOrder(Protocol):
-    """Batches that can be gone through once, in order: `Batches`, or `of_iterable`'s."""
+    """`Batches` or `Passes`."""
 
-    def in_order(self) -> Iterator[Batch]: ...
+    def in_order(self) -> Iterator[Batch]:
+        """Every picture once."""
 
 
 def evaluate(

@@ -102,4 +102,4 @@ def _losses(head: Head, labels: np.ndarray, probabilities: np.ndarray) -> np.nda
     else:
         holds = labels.reshape(probabilities.shape) == 1
         given = np.where(holds, probabilities, 1 - probabilities)
-    return np.asarray(-np.log(np.maximum(given, _LEAST)))
+    return np.asarray(0.0 - np.log(np.maximum(given, _LEAST)))  # a plain minus would give a perfect loss of -0.0

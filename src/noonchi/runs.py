@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from noonchi import classifier, files, settings, sources
 from noonchi.classifier import Classifier
-from noonchi.errors import DataError, RunError
+from noonchi.errors import DataError, RunError, SettingsError
 from noonchi.results import Epoch, Note, Scores
 from noonchi.settings import RunSettings
 from noonchi.sources import Data, Index
@@ -79,7 +79,7 @@ def load_settings(folder: Path) -> RunSettings:
         raise RunError(f"'{folder}' holds no run: recipe.toml is not in it. Start one with: noonchi train DATA")
     try:
         return settings.load(folder / RECIPE)
-    except settings.SettingsError as error:
+    except SettingsError as error:
         raise RunError(f"'{folder / RECIPE}' is damaged: {error}") from None
 
 

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -12,15 +12,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from noonchi.errors import SettingsError, did_you_mean
 from noonchi.results import HeadKind
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # pydantic gives it no public name
 
-class _Checked(type(BaseModel)):  # type: ignore[misc]  # pydantic gives its metaclass no public name
+
+class _Checked(ModelMetaclass):
     """Makes `FitSettings(peak_lr=-1)` raise the one-line error that a recipe file would."""
 
-    def __call__(cls, /, **values: Any) -> Any:
+    def __call__(self, /, **values: Any) -> Any:
         try:
             return super().__call__(**values)
         except ValidationError as error:
-            raise SettingsError(_one_line(cls, error)) from None
+            raise SettingsError(_one_line(cast(type[BaseModel], self), error)) from None
 
 
 class Settings(BaseModel, metaclass=_Checked):
@@ -144,9 +149,9 @@ class FitSettings(Settings):
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0
     """Decoupled for `adamw`, added to the gradient for the others."""
     schedule: Literal["constant", "step", "cosine", "one-cycle", "plateau"] = "constant"
-    """`step` multiplies by `step_factor` every `step_epochs`; `cosine` falls to `final_lr_share`; `one-cycle` climbs for
-    `warmup_share` of all steps (0.3 where that is 0) and falls (Smith 2018); `plateau` multiplies by `step_factor`
-    when `monitor` has not improved for `plateau_patience` epochs."""
+    """`step` multiplies by `step_factor` every `step_epochs`; `cosine` falls to `final_lr_share`; `one-cycle` climbs
+    for `warmup_share` of all steps (0.3 where that is 0) and falls (Smith 2018); `plateau` multiplies by
+    `step_factor` when `monitor` has not improved for `plateau_patience` epochs."""
     warmup_share: Share = 0.0
     """Part of all steps in which the rate climbs from near zero to `peak_lr`, under any schedule."""
     final_lr_share: Annotated[Number, Field(ge=0, le=1)] = 0.0

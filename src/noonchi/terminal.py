@@ -29,6 +29,7 @@ class Terminal:
         self._task: TaskID | None = None
 
     def __call__(self, event: Event) -> None:
+        """Show one event."""
         match event:
             case Note(text):
                 self._console.print(text, markup=False)

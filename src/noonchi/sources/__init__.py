@@ -49,6 +49,23 @@ def load(
     )
 
 
+def lasting_name(data: str | Path) -> str:
+    """What finds the same data from any working folder: a built-in name as it is, else the whole path.
+
+    >>> lasting_name("mnist")
+    'mnist'
+    """
+    return data if isinstance(data, str) and data in builtin.NAMES else str(Path(data).resolve())
+
+
+def picture_paths(given: Path) -> list[Path]:
+    """The pictures that a path stands for: of a folder, all in and below it that are named as pictures; else itself.
+
+    Raises DataError for a folder without any.
+    """
+    return folder.pictures_below(given) if given.is_dir() else [given]
+
+
 def _read(data: Data) -> Raw:
     if isinstance(data, tuple):
         return arrays.read("arrays", {"all": data})
@@ -68,16 +85,3 @@ def _read(data: Data) -> Raw:
 def _short(name: str) -> str:
     """A name that is safe within a folder's name."""
     return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "data"
-
-
-def lasting_name(data: str | Path) -> str:
-    """How to find the same data again from another folder: a built-in name, or the whole path.
-
-    >>> lasting_name("mnist")
-    'mnist'
-    """
-    return data if isinstance(data, str) and data in builtin.NAMES else str(Path(data).resolve())
-
-
-def picture_paths(given: Path) -> list[Path]:
-    return [given]

@@ -1,7 +1,7 @@
 """Class folders: `root/<class>/*` or `root/<split>/<class>/*`."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,47 +12,68 @@ from noonchi.results import Split
 from noonchi.sources.index import SPLITS, Raw, column
 from noonchi.sources.scan import is_within, scan
 
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 _IGNORED = ("thumbs.db", "desktop.ini", "__macosx")
+_LEAVES = "a link that leaves the data's folder"
 
 
 def read(root: Path) -> Raw:
     """The pictures of class folders; a class is named as its folder.
 
-    The pictures lie directly in their class's folder; a folder within it is not read and listed as unusable, as is
-    every file that is no picture. Files of the system (`.DS_Store`, `Thumbs.db`, `__MACOSX`, hidden ones) are passed
-    over. Raises DataError for a folder without two classes, or in which splits and classes cannot be told apart.
+    Pictures lie directly in their class's folder. What cannot be used is listed as unusable with its reason: a file
+    there that is no picture, a folder within a class's folder, a picture outside of all of them. Passed over are files
+    of the system (`.DS_Store`, `Thumbs.db`, `__MACOSX`, hidden ones) and other files outside, such as a README.
+
+    Raises DataError for a folder without two classes, or in which splits and classes cannot be told apart.
     """
-    roots = _split_folders(root)
-    strays: list[tuple[str, str]] = []
-    items = [item for split, folder in roots.items() for item in _pictures(root, folder, split, strays)]
-    scanned = scan([item.path for item in items], root)
-    usable = [(item, one.hash) for item, one in zip(items, scanned, strict=True) if one.hash]
-    unusable = [(_shown(item.id), one.reason) for item, one in zip(items, scanned, strict=True) if not one.hash]
-    _refuse_few_classes(root, sorted({item.label for item, _ in usable}), bool(items or strays))
+    splits = _split_folders(root)
+    items = [item for split, folder in splits.items() for item in _items(root, folder, split)]
+    looked_at = [item for item in items if not item.reason]
+    scanned = list(zip(looked_at, scan([item.path for item in looked_at], root), strict=True))
+    usable = [(item, one.hash) for item, one in scanned if one.hash]
+    unusable = [(item, item.reason) for item in items if item.reason]
+    unusable += [(item, one.reason) for item, one in scanned if not one.hash]
+    _refuse_few(root, items, sorted({item.label for item, _ in usable}))
     return Raw(
         name=root.resolve().name,
-        ids=tuple(item.id for item, _ in usable),
+        ids=tuple(_id(item.path, root) for item, _ in usable),
         hashes=tuple(content for _, content in usable),
         columns={"label": column(item.label for item, _ in usable)},
-        splits=None if None in roots else np.array([item.split for item, _ in usable]),
+        splits=None if None in splits else np.array([item.split for item, _ in usable]),
         files=tuple(item.path for item, _ in usable),
-        unusable=tuple(strays + unusable),
+        unusable=tuple((_id(item.path, root), reason) for item, reason in unusable),
     )
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """All files in and below a folder that are named as pictures, hidden ones left out; links are not followed.
+
+    Raises DataError where there are none.
+    """
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if _is_named_as_picture(path) and not _is_passed_over(path.relative_to(folder)) and path.is_file()
+    ]
+    if not found:
+        raise DataError(f"'{folder}' holds no pictures; expected files named {', '.join(_SUFFIXES)}.")
+    return found
 
 
 @dataclass(frozen=True)
 class _Item:
-    id: str
     path: Path
     split: Split | None
     label: str
+    reason: str = ""
+    """Why it is not even looked at."""
 
 
 def _split_folders(root: Path) -> Mapping[Split | None, Path]:
     """The folder that holds the class folders of each split; under None where the data come in one piece."""
     folders = [entry for entry in _entries(root) if entry.is_dir()]
     train = [folder for folder in folders if SPLITS.get(folder.name.lower()) == "train"]
-    if not train or not any(entry.is_dir() for folder in train for entry in _entries(folder)):
+    if not any(entry.is_dir() for folder in train for entry in _entries(folder)):
         return {None: root}
     found: dict[Split | None, Path] = {}
     for folder in folders:
@@ -61,25 +82,24 @@ def _split_folders(root: Path) -> Mapping[Split | None, Path]:
             raise DataError(f"'{root}' mixes split folders with '{folder.name}'; keep only train, val and test in it.")
         if split in found:
             raise DataError(f"'{root}' holds both '{found[split].name}' and '{folder.name}'; keep one.")
+        if _leaves(folder, root):
+            raise DataError(f"'{folder}' is {_LEAVES}; put the pictures there.")
         found[split] = folder
     return found
 
 
-def _pictures(root: Path, folder: Path, split: Split | None, strays: list[tuple[str, str]]) -> list[_Item]:
-    """Every file of a folder's class folders; what lies elsewhere is added to `strays`."""
-    real_root = str(root.resolve())
-    items: list[_Item] = []
+def _items(root: Path, folder: Path, split: Split | None) -> Iterator[_Item]:
+    """What lies in the class folders of a folder, and the pictures beside them."""
     named: dict[str, str] = {}
     for entry in _entries(folder):
         if not entry.is_dir():
-            strays.append((_id(entry, root), "outside the class folders"))
-        elif entry.is_symlink() and not is_within(entry, real_root):
-            strays.append((_id(entry, root), "a link that leaves the data's folder"))
+            if _is_named_as_picture(entry):
+                yield _Item(entry, split, "", "outside the class folders")
+        elif _leaves(entry, root):
+            yield _Item(entry, split, "", _LEAVES)
         else:
             label = _class_name(entry, named)
-            found = _files(entry, root, strays)
-            items += [_Item(path.relative_to(root).as_posix(), path, split, label) for path in found]
-    return items
+            yield from (_Item(path, split, label, _unfit(path)) for path in _entries(entry))
 
 
 def _class_name(folder: Path, named: dict[str, str]) -> str:
@@ -92,32 +112,35 @@ def _class_name(folder: Path, named: dict[str, str]) -> str:
     return label
 
 
-def _files(folder: Path, root: Path, strays: list[tuple[str, str]]) -> list[Path]:
-    found = []
-    for entry in _entries(folder):
-        if entry.is_dir():
-            strays.append((_id(entry, root), "a folder within a class folder"))
-        elif entry.name != _shown(entry.name):
-            strays.append((_id(entry, root), "a name that is not UTF-8"))
-        else:
-            found.append(entry)
-    if not found:
-        strays.append((_id(folder, root), "a class folder without pictures"))
-    return found
+def _unfit(path: Path) -> str:
+    if path.is_dir():
+        return "a folder within a class folder"
+    return "" if path.name == _shown(path.name) else "a name that is not UTF-8"
 
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        entries = sorted(folder.iterdir())
+        return sorted(entry for entry in folder.iterdir() if not _is_passed_over(Path(entry.name)))
     except OSError as error:
         raise DataError(f"'{folder}' cannot be listed: {error.strerror}.") from None
-    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in _IGNORED]
 
 
-def _refuse_few_classes(root: Path, classes: list[str], anything: bool) -> None:
+def _is_passed_over(path: Path) -> bool:
+    return any(part.startswith(".") or part.lower() in _IGNORED for part in path.parts)
+
+
+def _is_named_as_picture(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES
+
+
+def _leaves(folder: Path, root: Path) -> bool:
+    return folder.is_symlink() and not is_within(folder, str(root.resolve()))
+
+
+def _refuse_few(root: Path, items: list[_Item], classes: list[str]) -> None:
     if len(classes) >= 2:
         return
-    held = f"1 class ('{classes[0]}')" if classes else "files but no class with pictures" if anything else "no classes"
+    held = f"1 class ('{classes[0]}')" if classes else "no class with pictures" if items else "no classes"
     raise DataError(f"'{root}' holds {held}; a classifier needs 2. Make one sub-folder per class.")
 
 

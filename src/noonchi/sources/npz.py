@@ -22,7 +22,8 @@ def read(path: Path) -> Raw:
     Raises DataError for a file that is no such archive; arrays that need pickle are never read.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:  # np.load leaves its own file open where it fails
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"'{path}' holds one array; save images and labels with np.savez(path, x=..., y=...).")
             return arrays.read(path.stem, _pieces(archive, path))

@@ -11,12 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from noonchi import batches, checkpoint, classifier, device, files, fit, losses, pixels, report, runs, settings, sources
+from noonchi import (
+    batches,
+    checkpoint,
+    classifier,
+    device,
+    files,
+    fitting,
+    losses,
+    pixels,
+    report,
+    runs,
+    settings,
+    sources,
+)
 from noonchi.batches import Batches
 from noonchi.classifier import Classifier
-from noonchi.errors import NoonchiError
+from noonchi.errors import StoppedError
 from noonchi.evaluate import evaluate
-from noonchi.fit import State
+from noonchi.fitting import Plan, State
 from noonchi.losses import Objective
 from noonchi.results import Epoch, Note, Split
 from noonchi.runs import Run, Show
@@ -31,12 +44,6 @@ _FLAGS = {
     "seed": "seed",
     "device": "device.name",
 }
-
-
-class Stopped(NoonchiError):
-    """Training was asked to stop, and saved where it was."""
-
-    exit_code = 130
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +72,7 @@ def train(
     `recipe` one is picked by the data. `overrides` are `"section.key=value"`; `epochs`, `batch_size`, `lr`, `size`
     (pixels a side), `seed` and `device` are short for the usual ones. `out` is the run's folder, else the next
     `runs/<data>-<recipe>-<n>`. `show` is called with each `Note`, `Reading`, `Step` and `Epoch`; without it they go
-    to the terminal. Raises SettingsError, DataError and RunError, and `Stopped` where a signal asked to stop.
+    to the terminal. Raises SettingsError, DataError and RunError, and StoppedError where a signal asked to stop.
     """
     if unknown := flags.keys() - _FLAGS.keys():
         raise TypeError(f"train() got an unexpected keyword argument '{min(unknown)}'")
@@ -134,7 +141,7 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show) -> Run:
         material = _material(frames, index, run, tell)
         fresh = _fresh_classifier(frames, index, run, material.training)
         run = _with_precision(run, fresh, material, tell)
-        state = fit.begin(fresh, run.fit)
+        state = fitting.begin(fresh, run.fit)
         if not (folder / runs.RECIPE).exists():
             sources.write_splits(folder / runs.SPLITS, index)
             files.write(folder / runs.RECIPE, settings.to_toml(run))
@@ -169,7 +176,7 @@ def _fresh_classifier(frames: np.ndarray, index: Index, run: RunSettings, traini
 
 def _with_precision(run: RunSettings, fresh: Classifier, material: _Material, show: Show) -> RunSettings:
     def first_loss(precision: str) -> float:
-        return fit.forward_loss(fresh, next(material.training.of_epoch(1)), material.objectives, precision)
+        return fitting.forward_loss(fresh, next(material.training.of_epoch(1)), material.objectives, precision)
 
     chosen, note = device.choose_precision(run.device, first_loss)
     if note:
@@ -179,17 +186,9 @@ def _with_precision(run: RunSettings, fresh: Classifier, material: _Material, sh
 
 def _fit(folder: Path, run: RunSettings, state: State, material: _Material, show: Show) -> None:
     saved_at = time.monotonic()
-    moments = fit.steps(
-        state,
-        material.training,
-        run.fit,
-        material.objectives,
-        material.validation,
-        seed=run.seed,
-        precision=run.device.precision,
-    )
+    plan = Plan(run.fit, material.objectives, run.seed, run.device.precision)
     with _stop_asked() as stop:
-        for moment in moments:
+        for moment in fitting.steps(state, plan, material.training, material.validation):
             show(moment)
             ended = isinstance(moment, Epoch)
             if isinstance(moment, Epoch):
@@ -198,8 +197,8 @@ def _fit(folder: Path, run: RunSettings, state: State, material: _Material, show
             if ended or stop.is_set() or (every_s and time.monotonic() - saved_at >= every_s):
                 checkpoint.save(folder / "last", state)
                 saved_at = time.monotonic()
-            if stop.is_set() and not fit.finished(state, run.fit):
-                raise Stopped(f"stopped and saved; go on with: noonchi train --resume {folder}")
+            if stop.is_set() and not fitting.finished(state, run.fit):
+                raise StoppedError(f"stopped and saved; go on with: noonchi train --resume {folder}")
 
 
 def _record(folder: Path, run: RunSettings, state: State, epoch: Epoch) -> None:
@@ -237,7 +236,7 @@ def _stop_asked() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {}
+    before: dict[int, Any] = {}
 
     def ask(number: int, _: Any) -> None:
         stop.set()

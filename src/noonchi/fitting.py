@@ -23,6 +23,16 @@ from noonchi.settings import FitSettings, ModelSettings, PixelSettings
 Pairs = Collection[tuple[Tensor, Tensor]]
 
 
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What stays the same from the first step to the last."""
+
+    settings: FitSettings
+    objectives: tuple[Objective, ...]
+    seed: int = 0
+    precision: str = "float32"
+
+
 @dataclass
 class State:
     """All that training carries from one step to the next; saved and restored by `checkpoint`."""
@@ -82,14 +92,8 @@ def fit(
     """
     classifier = model if isinstance(model, Classifier) else _classifier_of(model)
     state = begin(classifier, settings)
-    for done in steps(
-        state,
-        batches if isinstance(batches, Batches) else Passes(batches),
-        settings,
-        tuple(Objective(head) for head in classifier.heads),
-        validation if validation is None or isinstance(validation, Batches) else Passes(validation),
-        seed=seed,
-    ):
+    plan = Plan(settings, tuple(Objective(head) for head in classifier.heads), seed)
+    for done in steps(state, plan, _batches(batches), None if validation is None else _batches(validation)):
         if isinstance(done, Epoch):
             yield done
 
@@ -98,40 +102,29 @@ def begin(classifier: Classifier, settings: FitSettings) -> State:
     """The state before the first step."""
     averaged = None
     if settings.ema_decay > 0:
-        average = get_ema_multi_avg_fn(settings.ema_decay)
+        average = get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]
         averaged = AveragedModel(classifier.network, multi_avg_fn=average, use_buffers=True)
     return State(classifier, optimizer_for(classifier.network, settings), averaged)
 
 
 def steps(
-    state: State,
-    batches: Batches | Passes,
-    settings: FitSettings,
-    objectives: tuple[Objective, ...],
-    validation: Batches | Passes | None = None,
-    *,
-    seed: int = 0,
-    precision: str = "float32",
+    state: State, plan: Plan, batches: Batches | Passes, validation: Batches | Passes | None = None
 ) -> Iterator[Step | Epoch]:
     """Train on from `state`, yielding after each step and each epoch; at each yield `state` may be saved.
 
     Every draw is a function of (seed, epoch, step): training on from a saved state gives the same bits as training
-    that never stopped.
+    that never stopped. Raises as `fit` does.
     """
-    monitor = monitored(settings, state.classifier.heads, validated=validation is not None)
-    while not finished(state, settings):
+    monitor = monitored(plan.settings, state.classifier.heads, validated=validation is not None)
+    while not finished(state, plan.settings):
         started = time.perf_counter()
         for batch in batches.of_epoch(state.epoch, first_step=state.step):
-            rate = state.rate_factor * learning_rate(
-                settings, (state.epoch - 1) * len(batches) + state.step, len(batches)
-            )
-            with seeded(batch.images.device.type, seed, "step", state.epoch, state.step):
-                train_step(state, batch, objectives, settings, rate, precision)
-            state.step += 1
+            with seeded(batch.images.device.type, plan.seed, "step", state.epoch, state.step):
+                _take(state, plan, batch, len(batches))
             state.seconds += time.perf_counter() - started
             yield Step(state.epoch, state.step, len(batches), state.sums["loss"] / state.sums["pictures"])
             started = time.perf_counter()
-        yield _end_epoch(state, settings, objectives, validation, monitor, started)
+        yield _end_epoch(state, plan, validation, monitor, len(batches))
 
 
 def finished(state: State, settings: FitSettings) -> bool:
@@ -139,47 +132,11 @@ def finished(state: State, settings: FitSettings) -> bool:
     return state.epoch > settings.epochs or any(epoch.stop for epoch in state.history[-1:])
 
 
-def train_step(
-    state: State,
-    batch: Batch,
-    objectives: tuple[Objective, ...],
-    settings: FitSettings,
-    rate: float,
-    precision: str,
-) -> None:
-    """One batch forward, back, and the weights moved."""
-    network = state.classifier.network.train()
-    logits = _logits(state.classifier, batch, precision)
-    loss, each = total_loss(objectives, logits, batch.targets, settings.label_smoothing)
-    if not math.isfinite(value := loss.item()):
-        raise RunError(
-            f"the loss became {value} in epoch {state.epoch}, step {state.step + 1}. "
-            f"Lower fit.peak_lr (now {settings.peak_lr}) or set fit.clip_norm; what was saved before is whole."
-        )
-    state.optimizer.zero_grad()
-    loss.backward()
-    if settings.clip_norm is not None:
-        nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    state.optimizer.step()
-    if state.averaged is not None:
-        state.averaged.update_parameters(network)
-    _count(state, batch, objectives, logits, value, each)
-
-
-def forward_loss(
-    classifier: Classifier, batch: Batch, objectives: tuple[Objective, ...], precision: str
-) -> float:
+def forward_loss(classifier: Classifier, batch: Batch, objectives: tuple[Objective, ...], precision: str) -> float:
     """A batch's loss as training computes it, but without dropout: nothing is drawn and nothing changes."""
     classifier.network.eval()
     with torch.no_grad():
         return total_loss(objectives, _logits(classifier, batch, precision), batch.targets)[0].item()
-
-
-def _logits(classifier: Classifier, batch: Batch, precision: str) -> dict[str, Tensor]:
-    with autocast(batch.images.device.type, precision):
-        return classifier.logits(batch.images)
 
 
 def metric_names(heads: tuple[Head, ...], *, validated: bool) -> list[str]:
@@ -194,11 +151,6 @@ def metric_names(heads: tuple[Head, ...], *, validated: bool) -> list[str]:
     return names + [f"val_{name}" for name in names] if validated else names
 
 
-def _classifier_of(module: nn.Module) -> Classifier:
-    head = Head("label", "classes", ())
-    return Classifier(module, (head,), ModelSettings(network="module:given"), PixelSettings())
-
-
 def monitored(settings: FitSettings, heads: tuple[Head, ...], *, validated: bool) -> str:
     """The metric that decides the best epoch. Raises SettingsError where it is not one of the run's."""
     if settings.monitor == "val_loss" and not validated:
@@ -211,55 +163,89 @@ def monitored(settings: FitSettings, heads: tuple[Head, ...], *, validated: bool
     return settings.monitor
 
 
-def _count(
-    state: State,
-    batch: Batch,
-    objectives: tuple[Objective, ...],
-    logits: dict[str, Tensor],
-    loss: float,
-    each: dict[str, Tensor],
-) -> None:
+def _classifier_of(module: nn.Module) -> Classifier:
+    head = Head("label", "classes", ())
+    return Classifier(module, (head,), ModelSettings(network="module:given"), PixelSettings())
+
+
+def _batches(given: Batches | Pairs) -> Batches | Passes:
+    return given if isinstance(given, Batches) else Passes(given)
+
+
+def _logits(classifier: Classifier, batch: Batch, precision: str) -> dict[str, Tensor]:
+    with autocast(batch.images.device.type, precision):
+        return classifier.logits(batch.images)
+
+
+def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:
+    """One step: a batch forward, back, and the weights moved."""
+    settings, network = plan.settings, state.classifier.network.train()
+    logits = _logits(state.classifier, batch, plan.precision)
+    loss, each = total_loss(plan.objectives, logits, batch.targets, settings.label_smoothing)
+    if not math.isfinite(value := loss.item()):
+        raise RunError(
+            f"the loss became {value} in epoch {state.epoch}, step {state.step + 1}. "
+            f"Lower fit.peak_lr (now {settings.peak_lr}) or set fit.clip_norm; what was saved before is whole."
+        )
+    state.optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    if settings.clip_norm is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+    for group in state.optimizer.param_groups:
+        group["lr"] = _rate(state, settings, state.step, steps_per_epoch)
+    state.optimizer.step()
+    if state.averaged is not None:
+        state.averaged.update_parameters(network)
+    state.step += 1
+    _count(state, batch, logits, {"loss": value} | {f"{name}_loss": one.item() for name, one in each.items()})
+
+
+def _rate(state: State, settings: FitSettings, step: int, steps_per_epoch: int) -> float:
+    return state.rate_factor * learning_rate(settings, (state.epoch - 1) * steps_per_epoch + step, steps_per_epoch)
+
+
+def _count(state: State, batch: Batch, logits: dict[str, Tensor], losses: dict[str, float]) -> None:
     pictures = len(batch.images)
-    one = len(objectives) == 1
-    new = {"pictures": pictures, "loss": loss * pictures}
-    for objective in objectives:
-        head = objective.head
-        right = right_answers(head, logits[head.name].detach(), batch.targets[head.name]).item()
-        new |= {"accuracy": right} if one else {
-            f"{head.name}_loss": each[head.name].item() * pictures,
-            f"{head.name}_accuracy": right,
-        }
+    new = {"pictures": float(pictures)} | {name: loss * pictures for name, loss in losses.items()}
+    for head in state.classifier.heads:
+        right = right_answers(head, logits[head.name].detach(), batch.targets[head.name])
+        new[f"{head.name}_accuracy"] = right.item()
     state.sums = {name: state.sums.get(name, 0.0) + value for name, value in new.items()}
 
 
 def _end_epoch(
-    state: State,
-    settings: FitSettings,
-    objectives: tuple[Objective, ...],
-    validation: Batches | Passes | None,
-    monitor: str,
-    started: float,
+    state: State, plan: Plan, validation: Batches | Passes | None, monitor: str, steps_per_epoch: int
 ) -> Epoch:
-    pictures = state.sums.pop("pictures")
-    metrics = {name: total / pictures for name, total in state.sums.items()}
+    started = time.perf_counter()
+    metrics = _training_metrics(state)
     if validation is not None:
-        weights = {objective.head.name: objective.weight for objective in objectives}
+        weights = {objective.head.name: objective.weight for objective in plan.objectives}
         metrics |= evaluate(state.kept, validation, "val", weights).metrics("val_")
-    best = improves(monitor, metrics[monitor], state.best, settings.min_delta)
+    best = improves(monitor, metrics[monitor], state.best, plan.settings.min_delta)
     if best:
         state.best, state.best_epoch = metrics[monitor], state.epoch
     epoch = Epoch(
         number=state.epoch,
         metrics=metrics,
-        lr=state.optimizer.param_groups[0]["lr"],
+        lr=_rate(state, plan.settings, state.step - 1, steps_per_epoch),
         seconds=state.seconds + time.perf_counter() - started,
         best=best,
-        stop=_why_stop(state, settings, monitor),
+        stop=_why_stop(state, plan.settings, monitor),
     )
-    _lower_on_plateau(state, settings)
+    _lower_on_plateau(state, plan.settings)
     state.history.append(epoch)
     state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, {}, 0.0
     return epoch
+
+
+def _training_metrics(state: State) -> dict[str, float]:
+    """Means over the epoch's pictures, with one head named without it."""
+    heads = state.classifier.heads
+    sums = dict(state.sums)
+    pictures = sums.pop("pictures")
+    if len(heads) == 1:
+        sums = {"loss": sums["loss"], "accuracy": sums[f"{heads[0].name}_accuracy"]}
+    return {name: sums[name] / pictures for name in metric_names(heads, validated=False)}
 
 
 def _why_stop(state: State, settings: FitSettings, monitor: str) -> str | None:

@@ -1,0 +1,173 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
+
+from noonchi.errors import DataError
+from noonchi.metrics import answers, confusion, head_scores, improves, wilson_interval
+from noonchi.results import Head
+
+DIGIT = Head("digit", "classes", tuple("0123456789"))
+ODD = Head("odd", "binary", ("even", "odd"))
+TAGS = Head("tags", "labels", ("sea", "sun", "sand"))
+
+
+def random_answers(head: Head, count: int = 500) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and float32 probabilities that lean towards them."""
+    rng = np.random.default_rng(0)
+    if head.kind == "classes":
+        labels = rng.integers(10, size=count)
+        logits = rng.normal(size=(count, 10)) + 2 * np.eye(10)[labels]
+        odds = np.exp(logits)
+        return labels, (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
+    labels = rng.integers(2, size=(count, head.outputs))
+    logits = rng.normal(size=labels.shape) + labels
+    return labels[:, 0] if head.kind == "binary" else labels, (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+
+# Intervals
+
+
+@pytest.mark.parametrize(("right", "total"), [(0, 1), (1, 1), (0, 30), (30, 30), (1, 7), (90, 100), (9907, 10_000)])
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_wilson_interval_is_scipys(right, total, level):
+    expected = binomtest(right, total).proportion_ci(confidence_level=level, method="wilson")
+    assert wilson_interval(right, total, level) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_interval_always_holds_the_share_itself_and_stays_within_0_and_1():
+    for total in range(1, 60):
+        for right in range(total + 1):
+            low, high = wilson_interval(right, total)
+            assert 0 <= low <= right / total <= high <= 1
+
+
+def test_no_answers_say_nothing():
+    assert wilson_interval(0, 0) == (0, 1)
+
+
+# Loss and accuracy
+
+
+def test_classes_are_scored_as_sklearn_scores_them():
+    labels, probabilities = random_answers(DIGIT)
+    scores = head_scores(DIGIT, labels, probabilities)
+    exact = probabilities.astype(np.float64)
+    assert scores.loss == pytest.approx(log_loss(labels, exact / exact.sum(axis=1, keepdims=True)), rel=1e-6)
+    assert scores.accuracy == accuracy_score(labels, probabilities.argmax(axis=1))
+
+
+def test_a_binary_head_is_scored_as_sklearn_scores_it():
+    labels, probabilities = random_answers(ODD)
+    scores = head_scores(ODD, labels, probabilities)
+    assert scores.loss == pytest.approx(log_loss(labels, probabilities[:, 0].astype(np.float64)), rel=1e-12)
+    assert scores.accuracy == accuracy_score(labels, probabilities[:, 0] >= 0.5)
+
+
+def test_labels_are_scored_as_sklearn_scores_each_answer():
+    labels, probabilities = random_answers(TAGS)
+    scores = head_scores(TAGS, labels, probabilities)
+    assert scores.loss == pytest.approx(log_loss(labels.ravel(), probabilities.ravel().astype(np.float64)), rel=1e-12)
+    assert scores.accuracy == accuracy_score(labels.ravel(), probabilities.ravel() >= 0.5)
+
+
+@pytest.mark.parametrize("head", [DIGIT, ODD, TAGS])
+def test_the_interval_counts_pictures_as_the_independent_answers(head):
+    labels, probabilities = random_answers(head, count=40)
+    scores = head_scores(head, labels, probabilities)
+    assert scores.accuracy_interval == pytest.approx(wilson_interval(scores.accuracy * 40, 40), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("head", "labels", "probabilities"),
+    [
+        (DIGIT, [3], np.eye(10)[[4]]),
+        (ODD, [1], [[0.0]]),
+        (ODD, [0], [[1.0]]),
+        (TAGS, [[1, 0, 1]], [[0.0, 1.0, 0.0]]),
+    ],
+)
+def test_a_surely_wrong_answer_has_a_finite_loss(head, labels, probabilities):
+    scores = head_scores(head, np.array(labels), np.array(probabilities, dtype=np.float32))
+    assert scores.loss == pytest.approx(126 * math.log(2))  # float32's least normal number is 2 ** -126
+    assert scores.accuracy == 0
+
+
+def test_a_surely_right_answer_has_no_loss():
+    assert str(head_scores(ODD, np.array([0, 1]), np.array([[0.0], [1.0]])).loss) == "0.0"
+
+
+def test_means_are_taken_in_float64():
+    count = 200_000
+    scores = head_scores(ODD, np.ones(count, dtype=np.int64), np.full((count, 1), 0.1, dtype=np.float32))
+    assert scores.loss == pytest.approx(-math.log(np.float32(0.1)), rel=1e-12)
+
+
+def test_nan_in_one_answer_shows_in_the_loss():
+    assert math.isnan(head_scores(ODD, np.array([0, 1]), np.array([[0.2], [math.nan]])).loss)
+
+
+def test_no_pictures_are_refused_by_name():
+    with pytest.raises(DataError, match="head 'odd' has no pictures"):
+        head_scores(ODD, np.zeros(0, dtype=np.int64), np.zeros((0, 1)))
+
+
+# Answers
+
+
+def test_one_half_counts_as_yes():
+    assert answers(ODD, np.array([[0.5]])).tolist() == [1]
+    assert answers(TAGS, np.array([[0.5, 0.4, 0.6]])).tolist() == [[1, 0, 1]]
+
+
+def test_the_first_of_equally_likely_classes_is_taken():
+    assert answers(DIGIT, np.full((1, 10), 0.1)).tolist() == [0]
+
+
+@pytest.mark.parametrize("head", [DIGIT, ODD])
+def test_confusion_is_sklearns(head):
+    labels, probabilities = random_answers(head)
+    expected = confusion_matrix(labels, answers(head, probabilities), labels=range(len(head.classes)))
+    assert confusion(head, labels, probabilities).tolist() == expected.tolist()
+
+
+def test_confusion_has_a_row_and_a_column_for_classes_that_never_came():
+    assert confusion(DIGIT, np.array([2]), np.eye(10)[[7]]).shape == (10, 10)
+
+
+# Improvement
+
+
+@pytest.mark.parametrize("monitor", ["loss", "val_loss", "val_digit_loss"])
+def test_losses_are_better_low(monitor):
+    assert improves(monitor, 0.1, best=0.2, min_delta=0)
+    assert not improves(monitor, 0.3, best=0.2, min_delta=0)
+
+
+@pytest.mark.parametrize("monitor", ["accuracy", "val_accuracy", "val_loss_ratio"])
+def test_every_other_metric_is_better_high(monitor):
+    assert improves(monitor, 0.3, best=0.2, min_delta=0)
+    assert not improves(monitor, 0.1, best=0.2, min_delta=0)
+
+
+def test_an_equal_value_is_no_improvement():
+    assert not improves("val_loss", 0.2, best=0.2, min_delta=0)
+
+
+@pytest.mark.parametrize(("monitor", "sign"), [("val_loss", -1), ("val_accuracy", 1)])
+def test_only_more_than_min_delta_counts(monitor, sign):
+    assert improves(monitor, 0.5 + sign * 0.26, best=0.5, min_delta=0.25)
+    assert not improves(monitor, 0.5 + sign * 0.25, best=0.5, min_delta=0.25)
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+@pytest.mark.parametrize("best", [None, 0.2])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_nan_and_infinity_never_improve(monitor, value, best):
+    assert not improves(monitor, value, best, min_delta=0)
+
+
+def test_any_finite_value_improves_on_none():
+    assert improves("val_loss", 1e9, best=None, min_delta=1)
