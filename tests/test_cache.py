@@ -99,10 +99,13 @@ def test_a_bad_picture_is_listed_each_time_and_never_replaced(cached, photos):
         assert (frames.array[1] == 0).all()
 
 
-def test_a_picture_deleted_since_the_scan_is_listed(cached, photos):
+def test_a_picture_deleted_since_the_scan_is_listed_until_it_is_back(cached, photos):
     index = sources.load(photos)
+    content = index.files[0].read_bytes()
     index.files[0].unlink()
     assert cache.decode(index, SETTINGS).unusable == (("a/0.png", "No such file or directory"),)
+    index.files[0].write_bytes(content)
+    assert cache.decode(index, SETTINGS).unusable == ()
 
 
 @pytest.mark.parametrize("harm", ["manifest gone", "manifest broken", "frames gone", "frames cut"])
@@ -191,7 +194,8 @@ def test_processes_that_build_at_once_agree(cached, photos):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
 def test_a_full_disk_falls_back_to_memory(cached, photos):
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"
-    done = subprocess.run([sys.executable, "-c", limited + _DECODE, str(photos), "-1"], capture_output=True, text=True)
+    command = [sys.executable, "-c", limited + _DECODE, str(photos), "-1"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "File too large" in done.stderr
     assert list(cached.iterdir()) == []

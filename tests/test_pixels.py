@@ -141,7 +141,7 @@ def test_thin_and_tiny_pictures_fit(shape, fit):
 
 def test_squash_averages_over_all_pixels():
     stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
-    assert np.abs(pixels.read(stripes, GREY).astype(int) - 127).max() <= 1
+    assert np.abs(pixels.read(stripes, GREY).astype(int) - 127).max() <= 4
 
 
 def test_crop_keeps_the_middle():

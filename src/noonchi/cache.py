@@ -56,6 +56,10 @@ class _Job:
         assert self.settings.channels
         return (len(self.index), *self.settings.size, self.settings.channels)
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return self.index.files or ()
+
     def frames(self, array: npt.NDArray[np.uint8], reasons: dict[int, str]) -> Frames:
         usable = np.ones(len(self.index), dtype=bool)
         usable[list(reasons)] = False
@@ -107,17 +111,27 @@ def _build(folder: Path, job: _Job) -> Frames:
     private.mkdir(parents=True)
     try:
         reasons = _write_frames(private / "frames.npy", job)
+        if any(not os.access(job.paths[at], os.R_OK) for at in reasons):
+            # gone or locked, not damaged: the same content may be readable another time, so nothing is kept
+            return job.frames(np.load(private / "frames.npy"), reasons)
         manifest = {"bytes": (private / "frames.npy").stat().st_size, "unusable": sorted(reasons.items())}
         files.write_json(private / "manifest.json", manifest)
-        if not (frames := _kept(folder, job)):
-            shutil.rmtree(folder, ignore_errors=True)
-            private.rename(folder)
-            frames = _kept(folder, job)
+        _give_name(private, folder, job)
     finally:
         shutil.rmtree(private, ignore_errors=True)
+    frames = _kept(folder, job)
     if frames is None:
         raise OSError(None, "the frames just written cannot be read back")
     return frames
+
+
+def _give_name(private: Path, folder: Path, job: _Job) -> None:
+    try:
+        private.rename(folder)
+    except OSError:  # something is there: another process's frames, or damaged ones
+        if _kept(folder, job) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            private.rename(folder)
 
 
 def _write_frames(path: Path, job: _Job) -> dict[int, str]:

@@ -56,12 +56,12 @@ class Classifier:
         return networks.forward(self.network, images, self.heads)
 
     def probabilities(self, frames: np.ndarray) -> dict[str, np.ndarray]:
-        """Each head's (n, outputs) float32, from uint8 frames (n, height, width, channels) of the classifier's size."""
+        """Each head's (n, outputs) float64, from uint8 frames (n, height, width, channels) of the classifier's size."""
         images = pixels.normalise(torch.from_numpy(frames).to(self.device), self.pixels)
         self.network.eval()
         with torch.inference_mode():
             logits = self.logits(images)
-            return {head.name: probabilities(head, logits[head.name]).cpu().numpy() for head in self.heads}
+            return {head.name: probabilities(head, logits[head.name]).numpy() for head in self.heads}
 
     def predict(self, pictures: Iterable[Picture], invert: Invert = "no") -> list[Prediction]:
         """What the classifier says of each picture: a path, a file's bytes, or an array (h, w) or (h, w, channels).

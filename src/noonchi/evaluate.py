@@ -35,7 +35,7 @@ def evaluate(
         for batch in batches.in_order():
             logits = classifier.logits(batch.images)
             for head in classifier.heads:
-                answers[head.name].append(probabilities(head, logits[head.name]).cpu().numpy())
+                answers[head.name].append(probabilities(head, logits[head.name]).numpy())
                 labels[head.name].append(batch.targets[head.name].cpu().numpy())
     heads = {
         head.name: head_scores(head, np.concatenate(labels[head.name]), np.concatenate(answers[head.name]))

@@ -16,6 +16,7 @@ def write(path: Path, content: bytes | str) -> None:
     """Put `content` at `path`: a reader sees the old file or the new one, never a part.
 
     Temporary file in the same folder, fsync, replace, fsync of the folder (Pillai et al., OSDI 2014). Text is UTF-8.
+    One process at a time may write a path: a run's folder is locked, and the cache builds in folders of its own.
     """
     new = _beside(path, _NEW)
     try:
@@ -51,7 +52,6 @@ def replaced_folder(path: Path) -> Iterator[Path]:
             path.rename(old)
         new.rename(path)
     except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
         recover(path)
         raise
     _sync_folder(path.parent)

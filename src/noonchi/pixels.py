@@ -176,7 +176,7 @@ def _from_array(picture: npt.NDArray[Any]) -> Image.Image:
         raise ValueError(f"its numbers are {picture.dtype}, expected uint8")
     if picture.ndim == 3 and picture.shape[2] == 1:
         picture = picture[..., 0]
-    if picture.ndim != 2 and not (picture.ndim == 3 and picture.shape[2] in (3, 4)):
+    if 0 in picture.shape or (picture.ndim != 2 and not (picture.ndim == 3 and picture.shape[2] in (3, 4))):
         raise ValueError(f"its shape is {picture.shape}, expected (height, width) or (height, width, 1, 3 or 4)")
     return Image.fromarray(np.ascontiguousarray(picture))
 

@@ -146,13 +146,18 @@ class Prediction:
     def answer(self, head: str) -> str:
         """The head's answer: the likeliest class, or for `labels` all classes at one half and above.
 
+        At exactly one half a `binary` head answers its second class, as its scores count it.
+
         >>> Prediction("a.png", {"label": {"cat": 0.9, "dog": 0.1}}, {"label": "classes"}).answer("label")
         'cat'
         """
         probabilities = self.heads[head]
         if self.kinds[head] == "labels":
             return " ".join(name for name, p in probabilities.items() if p >= 0.5)
-        return max(probabilities, key=lambda name: probabilities[name])
+        names = list(probabilities)
+        if self.kinds[head] == "binary":
+            names.reverse()
+        return max(names, key=lambda name: probabilities[name])
 
     def top(self, head: str, count: int) -> list[tuple[str, float]]:
         """The `count` likeliest classes, likeliest first; ties stay in class order."""

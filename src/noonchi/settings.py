@@ -80,7 +80,7 @@ class PixelSettings(Settings):
 
     size: Annotated[tuple[Side, Side], Field(strict=False)] | None = None
     """Height and width in pixels; taken from the data where all its pictures have one size, else 150 by 150."""
-    channels: Literal[1, 3] | None = None
+    channels: Annotated[Literal[1, 3], BeforeValidator(_no_bool)] | None = None
     """1 for grey, 3 for red, green, blue; taken from the data where not set."""
     fit: Literal["squash", "crop", "pad"] = "squash"
     """How a picture of another shape is brought to `size`: stretched, cut to the middle, or bordered in black."""
@@ -217,7 +217,7 @@ class RunSettings(Settings):
     data: DataSettings = DataSettings()
     pixels: PixelSettings = PixelSettings()
     model: ModelSettings = ModelSettings()
-    heads: dict[str, HeadSettings] = Field(default_factory=dict)
+    heads: dict[Annotated[str, Field(pattern=r"^[^.\p{C}]+$")], HeadSettings] = Field(default_factory=dict)
     batches: BatchSettings = BatchSettings()
     fit: FitSettings = FitSettings()
     device: DeviceSettings = DeviceSettings()
@@ -278,10 +278,10 @@ def _read_recipe(recipe: str | Path) -> dict[str, Any]:
         text = (package_files("noonchi") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
         return {"recipe": recipe, **_toml(text, recipe)}
     path = Path(recipe)
-    if path.suffix != ".toml" and not path.exists():
+    if not path.is_file() and (path.suffix != ".toml" or path.is_dir()):
         raise SettingsError(f"'{recipe}' is not a recipe or a .toml file. {did_you_mean(str(recipe), recipe_names())}")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise SettingsError(f"recipe '{path}' cannot be read: {reason}.") from None
@@ -291,7 +291,7 @@ def _read_recipe(recipe: str | Path) -> dict[str, Any]:
 def _toml(text: str, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib lets a number of 5,000 digits and deep nesting through
         raise SettingsError(f"recipe '{name}' is not TOML: {error}.") from None
 
 
@@ -310,20 +310,33 @@ def _override(table: dict[str, Any], override: str) -> None:
 def _value(text: str) -> Any:
     """A TOML value, or the text itself: `--set model.pooling=average` needs no quotes."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
         return text
+    return table["value"] if len(table) == 1 else text
 
 
 def _one_line(kind: type[BaseModel], error: ValidationError) -> str:
-    first = error.errors()[0]
+    first = max(error.errors(), key=lambda one: len(one["loc"]))  # of a union's branches the one that fits best
     # pydantic adds the branch of a union to the path; a setting's path holds names only
     path = [str(part) for part in first["loc"] if not _is_branch(part)]
     name = ".".join(path)
     if first["type"] == "extra_forbidden":
-        return f"'{name}' is not a setting. {did_you_mean(path[-1], _fields_at(kind, path[:-1]))}"
-    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
+        return f"{name!r} is not a setting. {did_you_mean(path[-1], _fields_at(kind, path[:-1]))}"
+    reason = _REASONS.get(first["type"]) or (
+        first["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should", "must")
+    )
     return ": ".join(part for part in (name + _came(first), reason) if part) + "."
+
+
+_REASONS = {
+    "missing": "has too few values",
+    "tuple_type": "must be a list, such as [28, 28]",
+    "model_type": "is a group of settings; give one of them a value",
+    "model_attributes_type": "is a group of settings; give one of them a value",
+    "dict_type": "is a group of settings; give one of them a value",
+    "string_pattern_mismatch": "a head's name must be printable and without a dot",
+}
 
 
 def _is_branch(part: Any) -> bool:
