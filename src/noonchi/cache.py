@@ -17,10 +17,7 @@ import numpy.typing as npt
 
 from noonchi import files, pixels
 from noonchi.settings import PixelSettings
-from noonchi.sources.builtin import cache_folder
 from noonchi.sources.index import Index
-
-__all__ = ["Frames", "cache_folder", "decode"]
 
 Progress = Callable[[int, int], None]
 
@@ -73,12 +70,17 @@ def decode(index: Index, settings: PixelSettings, progress: Progress | None = No
     `cache_folder()/frames`, under a name made from the pictures' content and the settings, and mapped into memory from
     there. Where that folder cannot be written, they are decoded into memory, and the log says so. A picture that
     cannot be decoded is listed, never replaced. `progress` is called with (done, total).
+
+    >>> from noonchi import sources
+    >>> index = sources.load((np.arange(32, dtype=np.uint8).reshape(2, 4, 4), ["cat", "dog"]))
+    >>> decode(index, PixelSettings(size=(2, 2), channels=1)).array.shape
+    (2, 2, 2, 1)
     """
     job = _Job(index, settings, progress)
     if index.array is not None:
         matches = index.array.shape == job.shape
         return job.frames(index.array, {}) if matches else _in_memory(job)
-    folder = cache_folder() / "frames" / _fingerprint(job)
+    folder = files.cache_folder() / "frames" / _fingerprint(job)
     try:
         return _kept(folder, job) or _build(folder, job)
     except OSError as error:

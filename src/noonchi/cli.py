@@ -2,9 +2,10 @@
 
 import csv
 import json
-import os
+import io
 import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,8 @@ _TRUST = click.option("--trust-code", is_flag=True, help="Import the Python code
 
 def main() -> None:
     """The console script. Exit codes: 0 fine, 2 usage or settings, 3 data, 4 run or model file, 1 our bug."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what this terminal cannot show
     sys.exit(_run())
 
 
@@ -27,17 +30,19 @@ def _run() -> int:
     code, line = 0, ""
     try:
         noonchi(standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = error.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "noonchi"
+        code, line = error.exit_code, f"{' '.join(error.format_message().split())} See: {where} --help"
     except NoonchiError as error:
-        code, line = error.exit_code, str(error)
+        code, line = error.exit_code, _printable(str(error))
     except (KeyboardInterrupt, click.Abort):
         code, line = 130, "stopped."
-    except BrokenPipeError:
-        # the reader of a pipe has gone; Python would complain once more when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+    except SystemExit as error:
+        # click ends so after completing a word in the shell (0), and when the reader of a pipe has gone (1)
+        code = 141 if error.code else 0
     except Exception:
         code, line = 1, f"this is a bug of noonchi's; please report it with these lines:\n{traceback.format_exc()}"
     if line:
@@ -141,7 +146,7 @@ def predict(run: Path, pictures: tuple[Path, ...], *, layout: str, top: int, inv
     else:
         _print_predictions(predictions, top, as_csv=layout == "csv")
     for error in unreadable[:-1]:
-        click.echo(f"noonchi: {error}", err=True)
+        click.echo(f"noonchi: {_printable(str(error))}", err=True)
     if unreadable:
         raise unreadable[-1]
 
@@ -174,17 +179,18 @@ def summary(network: str, size: str | None, classes: int, trust_code: bool, as_j
 
 
 @noonchi.command("list")
-@click.argument("what", type=click.Choice(["recipes", "networks", "datasets"]))
+@click.argument("what", type=click.Choice(["recipes", "networks", "datasets", "settings"]))
 @_JSON
 def list_(what: str, as_json: bool) -> None:
-    """Name what noonchi brings along."""
-    rows = {"recipes": _recipes, "networks": _networks, "datasets": _datasets}[what]()
+    """Name what noonchi brings along, and the settings there are."""
+    rows = {"recipes": _recipes, "networks": _networks, "datasets": _datasets, "settings": _settings}[what]()
     if as_json:
         _print_json({what: [{"name": name, "about": about} for name, about in rows.items()]})
         return
-    width = max(map(len, rows))
+    indent = " " * (max(map(len, rows)) + 2)
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize  # a pipe gets a line each
     for name, about in rows.items():
-        click.echo(f"{name:<{width}}  {about}".rstrip())
+        click.echo(textwrap.fill(f"{name:<{len(indent)}}{about}", columns, subsequent_indent=indent).rstrip())
 
 
 def _recipes() -> dict[str, str]:
@@ -203,6 +209,12 @@ def _datasets() -> dict[str, str]:
     from noonchi.sources.builtin import NAMES
 
     return {name: f"{built_in.about}{_not_here(built_in.at_hand())}" for name, built_in in NAMES.items()}
+
+
+def _settings() -> dict[str, str]:
+    from noonchi.settings import described
+
+    return described()
 
 
 def _not_here(at_hand: bool) -> str:
@@ -246,6 +258,12 @@ def _usual(name: str, shape: Any, classes: int) -> tuple[Any, Any, Any]:
     return run.model, shape, made
 
 
+def _printable(text: str) -> str:
+    from noonchi.terminal import printable
+
+    return printable(text)
+
+
 def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
@@ -273,5 +291,6 @@ def _print_predictions(predictions: Iterable[Any], top: int, *, as_csv: bool) ->
                 for rank, (name, p) in enumerate(best, 1):
                     writer.writerow((inert(prediction.picture), inert(head), rank, inert(name), f"{p:.6f}"))
             else:
-                shown = "  ".join(f"{name} {p:.4f}" for name, p in best)
-                click.echo(f"{prediction.picture}  {head + ': ' if len(prediction.heads) > 1 else ''}{shown}")
+                shown = "  ".join(f"{_printable(name)} {p:.4f}" for name, p in best)
+                click.echo(f"{_printable(prediction.picture)}  {head + ': ' if len(prediction.heads) > 1 else ''}{shown}")
+    sys.stdout.flush()  # here, where a broken pipe is met, not when Python exits

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 _NEW, _OLD = ".new", ".old"
 
 
@@ -72,6 +74,11 @@ def recover(path: Path) -> None:
     for leftover in (new, old):
         if leftover.exists():
             shutil.rmtree(leftover)
+
+
+def cache_folder() -> Path:
+    """Where noonchi keeps what it can make or fetch again: `$NOONCHI_CACHE`, else the user's cache folder."""
+    return Path(os.environ.get("NOONCHI_CACHE") or platformdirs.user_cache_path("noonchi"))
 
 
 def sha256(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,10 @@ def refuse_code(folder: Path, run: RunSettings, *, trust_code: bool) -> None:
 
 @contextmanager
 def opened(folder: Path, show: Show) -> Iterator[Show]:
-    """Holds a run's folder against a second process; what is shown also goes to `train.log`."""
+    """Holds a run's folder against a second process; what is shown also goes to `train.log`.
+
+    A folder in which no run has begun when this ends is removed.
+    """
     lock = FileLock(folder / _LOCK, timeout=0)
     try:
         lock.acquire()
@@ -132,8 +135,20 @@ def opened(folder: Path, show: Show) -> Iterator[Show]:
         raise
     finally:
         handler.close()
+        # before the release: a process that waits for it must not hold a file that is removed then
+        with suppress(PermissionError):  # Windows keeps an open file; there filelock removes it
+            (folder / _LOCK).unlink(missing_ok=True)
         lock.release()
-        (folder / _LOCK).unlink(missing_ok=True)
+        if not (folder / RECIPE).exists():
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """What `opened` and a run that has not begun put there; the folder too, if it holds nothing else."""
+    for name in (_LOG, SPLITS):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def write_result(run: Run) -> None:

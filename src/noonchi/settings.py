@@ -1,5 +1,6 @@
 """Settings of a run: frozen, checked at birth, the only home of defaults; TOML in and out; named recipes."""
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files as package_files
@@ -134,6 +135,7 @@ class FitSettings(Settings):
     epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 5
     """Passes over the training pictures, at most."""
     optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = "adam"
+    """`sgd`, `rmsprop`, `adam` or `adamw`."""
     peak_lr: Annotated[Number, Field(gt=0, le=100)] = 1e-3
     """Highest learning rate, reached after warm-up."""
     momentum: Share = 0.0
@@ -157,8 +159,11 @@ class FitSettings(Settings):
     final_lr_share: Annotated[Number, Field(ge=0, le=1)] = 0.0
     """Where `cosine` and `one-cycle` end, as a share of `peak_lr`."""
     step_epochs: Annotated[Whole, Field(ge=1)] = 10
+    """Epochs between two steps of `step`."""
     step_factor: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    """What `step` and `plateau` multiply the rate by."""
     plateau_patience: Annotated[Whole, Field(ge=1)] = 5
+    """Epochs without improvement before `plateau` lowers the rate."""
     label_smoothing: Share = 0.0
     """Part of each label spread over all classes (Szegedy et al. 2016)."""
     clip_norm: Annotated[Number, Field(gt=0)] | None = None
@@ -186,6 +191,7 @@ class DeviceSettings(Settings):
     """Where and how exactly the arithmetic is done."""
 
     name: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """`auto`, `cpu`, `cuda` (NVIDIA) or `mps` (Apple); `auto` takes an accelerator where there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the training step; validation, test and prediction are float32 always. `auto` takes bfloat16 where the
     processor multiplies it natively and one step's loss agrees with float32."""
@@ -197,6 +203,7 @@ class RecordSettings(Settings):
     """What a run writes down beyond `best/`, `last/` and `history.csv`."""
 
     tensorboard: Annotated[bool, Field(strict=True)] = True
+    """Metrics of each epoch as `tensorboard/`."""
     weight_histograms: Annotated[bool, Field(strict=True)] = False
     """A histogram of every weight, every epoch, in TensorBoard."""
     keep_improved: Annotated[bool, Field(strict=True)] = False
@@ -262,6 +269,32 @@ def recipe_names() -> list[str]:
     """
     folder = package_files("noonchi") / "recipes"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def described() -> dict[str, str]:
+    """Every setting by its dotted path, with its default and what it does.
+
+    >>> described()["batches.size"]
+    '64. Pictures a training step.'
+    """
+    groups: list[tuple[str, type[Settings]]] = [("", RunSettings), ("heads.<name>.", HeadSettings)]
+    groups += [
+        (f"{name}.", field.annotation)
+        for name, field in RunSettings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+    ]
+    return {
+        prefix + name: f"{_default(field.default)}. {' '.join((field.description or '').split())}".rstrip()
+        for prefix, group in groups
+        for name, field in group.model_fields.items()
+        if not isinstance(field.default, Settings) and name != "heads"
+    }
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "not set"
+    return str(value).lower() if isinstance(value, bool) else json.dumps(value)
 
 
 def to_toml(settings: Settings) -> str:

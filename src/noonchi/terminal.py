@@ -32,7 +32,7 @@ class Terminal:
         """Show one event."""
         match event:
             case Note(text):
-                self._console.print(text, markup=False)
+                self._console.print(printable(text), markup=False)
             case Reading(done, total):
                 self._move("reading", done, total, "")
             case Step(epoch, step, steps, loss):
@@ -60,6 +60,15 @@ class Terminal:
             self._progress.stop()
             self._progress.remove_task(self._task)
             self._task = None
+
+
+def printable(text: str) -> str:
+    """One line without control codes, which the name of a file or of a class may hold: they become escapes.
+
+    >>> printable("눈치\\x1b[2J.png")
+    '눈치\\\\x1b[2J.png'
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def epoch_line(epoch: Epoch) -> str:

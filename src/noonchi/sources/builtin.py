@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 
+from noonchi import files
 from noonchi.errors import DataError
 from noonchi.sources import arrays, idx
 from noonchi.sources.index import Raw
@@ -34,11 +34,6 @@ class BuiltIn:
     read: Callable[[], Raw]
     at_hand: Callable[[], bool]
     """Whether reading needs no download and no further package."""
-
-
-def cache_folder() -> Path:
-    """Where noonchi keeps what it can make or fetch again: `$NOONCHI_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("NOONCHI_CACHE") or platformdirs.user_cache_path("noonchi"))
 
 
 def download(folder: Path, mirrors: Iterable[str] = MIRRORS, checksums: Mapping[str, str] = CHECKSUMS) -> None:
@@ -106,7 +101,7 @@ class _Bar:
 def _mnist() -> Raw:
     folder = _local_mnist()
     if folder is None:
-        folder = cache_folder() / "mnist"
+        folder = files.cache_folder() / "mnist"
         download(folder)
     return idx.read(folder)
 
@@ -119,7 +114,7 @@ def _local_mnist() -> Path | None:
 
 
 def _mnist_at_hand() -> bool:
-    return _local_mnist() is not None or all((cache_folder() / "mnist" / name).exists() for name in CHECKSUMS)
+    return _local_mnist() is not None or all((files.cache_folder() / "mnist" / name).exists() for name in CHECKSUMS)
 
 
 def _digits() -> Raw:

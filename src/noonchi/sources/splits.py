@@ -11,11 +11,9 @@ import numpy.typing as npt
 
 from noonchi import files
 from noonchi.errors import DataError
-from noonchi.results import Head
+from noonchi.results import Head, inert
 from noonchi.settings import DataSettings
 from noonchi.sources.index import Index
-
-_ACTIVE = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 def complete(
@@ -34,6 +32,10 @@ def complete(
     it, gives its picture of lowest u, with all copies.
 
     Raises DataError where nothing is left to train on.
+
+    >>> low, middle, high = "05" + "0" * 30, "80" + "0" * 30, "f0" + "0" * 30
+    >>> complete(None, [low, middle, high, middle], [np.zeros(4, np.int64)], DataSettings()).tolist()
+    ['val', 'train', 'test', 'train']
     """
     u = np.array([int(one[:16], 16) for one in hashes], dtype=np.uint64) / 2.0**64
     splits = np.full(len(hashes), "train", dtype="<U5") if given is None else given.astype("<U5")
@@ -83,14 +85,22 @@ def write_splits(path: Path, index: Index) -> None:
 
     A spreadsheet would run a text that begins with `=`, `+`, `-`, `@`, a tab or a return. Such a text, and one
     that begins with `'`, gets one `'` put before it, which `read_splits` takes off again.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from noonchi import sources
+    >>> index = sources.load((np.arange(32, dtype=np.uint8).reshape(2, 4, 4), ["=cat", "dog"]))
+    >>> with TemporaryDirectory() as folder:
+    ...     write_splits(Path(folder) / "splits.csv", index)
+    ...     read_splits(Path(folder) / "splits.csv").rows[0][3], differences(index, Path(folder) / "splits.csv")
+    ('=cat', None)
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     recorded = _rows(index)
     # looked up once a distinct text: ids are many, the other texts few
-    inert = {one: _inert(one) for one in {text for row in recorded.rows for text in (row[1], *row[3:])}}
-    writer.writerow(("id", "split", "hash", *map(_inert, recorded.heads)))
-    writer.writerows((_inert(row[0]), row[1], row[2], *[inert[name] for name in row[3:]]) for row in recorded.rows)
+    safe = {one: inert(one) for one in {text for row in recorded.rows for text in (row[1], *row[3:])}}
+    writer.writerow(("id", "split", "hash", *map(inert, recorded.heads)))
+    writer.writerows((inert(row[0]), row[1], row[2], *[safe[name] for name in row[3:]]) for row in recorded.rows)
     files.write(path, text.getvalue())
 
 
@@ -150,7 +160,3 @@ def _texts(head: Head, labels: npt.NDArray[np.int64] | npt.NDArray[np.uint8]) ->
     if labels.ndim == 1:
         return [head.classes[number] for number in labels.tolist()]
     return ["|".join(name for name, holds in zip(head.classes, row, strict=True) if holds) for row in labels.tolist()]
-
-
-def _inert(text: str) -> str:
-    return "'" + text if text.startswith(_ACTIVE) else text
