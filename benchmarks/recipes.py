@@ -26,9 +26,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="for a toy run")
     arguments = parser.parse_args()
-    print(
-        f"{processor()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}"
-    )
+    print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"seeds {' '.join(map(str, arguments.seeds))}")
     print("| recipe | test accuracy | epochs | seconds |")
     print("|---|---|---|---|")

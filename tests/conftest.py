@@ -8,7 +8,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 BESIDE_THE_CHECKOUT = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -60,6 +62,7 @@ def rng() -> random.Random:
 _FAULT = """
 import errno, os, sys
 from pathlib import Path
+from typing import Any
 
 WATCHED = {"open", "os.link", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir"}
 how, left, armed = sys.argv[1], int(sys.argv[2]), False
@@ -94,3 +97,96 @@ def fault_at() -> Callable[[int, str, str, Path], bool]:
         return reached
 
     return run
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="Write the golden files anew; read their diff.")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Holds a text against a file in tests/golden."""
+
+    def hold(text: str, name: str) -> None:
+        path = Path(__file__).parent / "golden" / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8")
+
+    return hold
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def noonchi(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+    """Runs a command line as the console script does, but in this process: torch is imported once for all."""
+    from noonchi import cli
+
+    def run(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["noonchi", *map(str, arguments)])
+        capfd.readouterr()
+        return Answer(cli._run(), *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def bars() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Draws noisy grey pictures (n, side, side) of bars, as high in the picture as their class says."""
+
+    def draw(number: int, classes: int = 10, side: int = 8, channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        images = np.random.default_rng(7).integers(0, 100, (number, side, side, channels), np.uint8)
+        labels = np.arange(number) % classes
+        for image, label in zip(images, labels, strict=True):
+            image[label * side // classes] += 100
+        return images, labels
+
+    return draw
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden/ anew instead of comparing")
+
+
+@pytest.fixture
+def fresh() -> Callable[..., Any]:
+    """Makes a small classifier with drawn weights."""
+    from noonchi import classifier, device
+    from noonchi.results import Head
+    from noonchi.settings import ModelSettings, PixelSettings
+
+    def make(*heads: Head, network: str = "mnist-one-conv", side: int = 8, channels: int = 1, seed: int = 0) -> Any:
+        heads = heads or (Head("label", "classes", ("a", "b", "c")),)
+        pixels = PixelSettings(size=(side, side), channels=channels)
+        with device.seeded("cpu", seed, "weights"):
+            return classifier.create(heads, ModelSettings(network=network), pixels)
+
+    return make
+
+
+@pytest.fixture
+def drawn() -> Callable[..., Any]:
+    """Makes batches of drawn pictures, each brighter the higher its class, in the size that a classifier asks for."""
+    import numpy as np
+
+    from noonchi.batches import Batches
+
+    def make(classifier: Any, count: int = 40, size: int = 16, seed: int = 0) -> Any:
+        numbers = np.random.default_rng(seed)
+        labels, light = {}, np.zeros(count)
+        for head in classifier.heads:
+            wide = (count, len(head.classes)) if head.kind == "labels" else count
+            drawn = numbers.integers(0, 2 if head.kind != "classes" else len(head.classes), wide)
+            labels[head.name] = drawn.astype(np.uint8) if head.kind == "labels" else drawn
+            light = light + drawn.reshape(count, -1).sum(axis=1)
+        noise = numbers.integers(0, 120, (count, *classifier.shape))
+        frames = (noise + (135 * light / max(1, light.max())).reshape(-1, 1, 1, 1)).astype(np.uint8)
+        return Batches(frames, labels, np.arange(count), classifier.heads, classifier.pixels, size, seed)
+
+    return make

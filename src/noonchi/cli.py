@@ -1,8 +1,8 @@
 """The command line: arguments in, exit codes out. Torch is imported by the commands that need it, not by --help."""
 
 import csv
-import json
 import io
+import json
 import shutil
 import sys
 import textwrap
@@ -77,7 +77,8 @@ def train(
 
     DATA is a folder of pictures, a .csv, an .npz, a folder of IDX files, or a built-in name (noonchi list datasets).
     """
-    given = {"DATA": data, "--recipe": recipe} | {f"--{name.replace('_', '-')}": v for name, v in options.items()}
+    given = {"DATA": data, "--recipe": recipe, "--set": options["overrides"]}
+    given |= {f"--{name.replace('_', '-')}": value for name, value in options.items() if name != "overrides"}
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if resume is not None and given:
         raise SettingsError(f"--resume changes nothing else, but {', '.join(given)} came; leave it out.")

@@ -50,13 +50,14 @@ def loss(objective: Objective, logits: Tensor, targets: Tensor, label_smoothing:
     logits = logits.float()
     weights = None if objective.class_weights is None else objective.class_weights.to(logits.device)
     if objective.head.kind == "classes":
-        each = F.cross_entropy(logits, targets, weights, reduction="none", label_smoothing=label_smoothing)
-        return each.mean()
-    hard = targets.float().view_as(logits)
-    soft = hard * (1 - label_smoothing) + label_smoothing / 2
-    each = F.binary_cross_entropy_with_logits(logits, soft, reduction="none")
+        # given to cross_entropy, the weights would also weigh the part of a label that smoothing spreads
+        each = F.cross_entropy(logits, targets, reduction="none", label_smoothing=label_smoothing)
+    else:
+        hard = targets.float().view_as(logits)
+        soft = hard * (1 - label_smoothing) + label_smoothing / 2
+        each = F.binary_cross_entropy_with_logits(logits, soft, reduction="none")
     if weights is not None:
-        each = each * (weights[targets].view_as(logits) if objective.head.kind == "binary" else weights)
+        each = each * (weights if objective.head.kind == "labels" else weights[targets].view_as(each))
     return each.mean()
 
 
