@@ -62,7 +62,6 @@ def rng() -> random.Random:
 _FAULT = """
 import errno, os, sys
 from pathlib import Path
-from typing import Any
 
 WATCHED = {"open", "os.link", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir"}
 how, left, armed = sys.argv[1], int(sys.argv[2]), False
@@ -150,12 +149,19 @@ def bars() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     return draw
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write tests/golden/ anew instead of comparing")
+@pytest.fixture
+def one_thread() -> Generator[None, None, None]:
+    """Torch with one thread: steps of microseconds take a hundred times as long where two threads share one core."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
-def fresh() -> Callable[..., Any]:
+def fresh(one_thread: None) -> Callable[..., Any]:
     """Makes a small classifier with drawn weights."""
     from noonchi import classifier, device
     from noonchi.results import Head
@@ -173,8 +179,6 @@ def fresh() -> Callable[..., Any]:
 @pytest.fixture
 def drawn() -> Callable[..., Any]:
     """Makes batches of drawn pictures, each brighter the higher its class, in the size that a classifier asks for."""
-    import numpy as np
-
     from noonchi.batches import Batches
 
     def make(classifier: Any, count: int = 40, size: int = 16, seed: int = 0) -> Any:

@@ -129,7 +129,7 @@ def test_balanced_labels_are_weighed_by_how_rare_each_is():
 
 
 def test_a_weight_for_an_unknown_class_is_refused_with_the_nearest_names():
-    with pytest.raises(SettingsError, match="heads.kind.class_weights: 'dogs' is not a class. Did you mean 'dog'"):
+    with pytest.raises(SettingsError, match=r"heads.kind.class_weights: 'dogs' is not a class. Did you mean 'dog'"):
         made(KIND, LABELS["kind"], {"dogs": 2.0})
 
 

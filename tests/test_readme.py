@@ -22,6 +22,10 @@ def commands(page: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines]
 
 
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     picture = Image.new("L", (28, 28))
@@ -34,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_commands_run_one_after_the_other(folder: Path) -> None:
     for name, *arguments in commands("README.md"):
         assert name == "noonchi"
-        done = subprocess.run([sys.executable, "-m", "noonchi", *arguments], cwd=folder, capture_output=True, text=True)
+        done = run(folder, "-m", "noonchi", *arguments)
         assert done.returncode == 0, (arguments, done.stderr)
     assert (folder / "again" / "last" / "weights.safetensors").read_bytes() == (
         folder / "lenet" / "last" / "weights.safetensors"
@@ -43,7 +47,7 @@ def test_the_commands_run_one_after_the_other(folder: Path) -> None:
 
 def test_the_python_runs(folder: Path) -> None:
     [code] = blocks("README.md", "python")
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    done = run(folder, "-c", code)
     assert done.returncode == 0, done.stderr
     accuracy = float(done.stdout.split()[0])
     assert np.isfinite(accuracy)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from noonchi.classifier import Classifier, load
-    from noonchi.errors import DataError, NoonchiError, RunError, SettingsError
+    from noonchi.errors import DataError, NoonchiError, RunError, SettingsError, StoppedError
     from noonchi.estimator import ImageClassifier
     from noonchi.fitting import fit
     from noonchi.results import Epoch, Prediction, Scores
@@ -29,6 +29,7 @@ __all__ = [
     "RunSettings",
     "Scores",
     "SettingsError",
+    "StoppedError",
     "fit",
     "load",
     "resume",
@@ -37,7 +38,7 @@ __all__ = [
 
 _HOMES = {
     "classifier": ("Classifier", "load"),
-    "errors": ("DataError", "NoonchiError", "RunError", "SettingsError"),
+    "errors": ("DataError", "NoonchiError", "RunError", "SettingsError", "StoppedError"),
     "estimator": ("ImageClassifier",),
     "fitting": ("fit",),
     "results": ("Epoch", "Prediction", "Scores"),

@@ -1,5 +1,6 @@
 """What survives a kill: `best/` and `last/`, each replaced whole, and a state restored bit for bit."""
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from noonchi import files
-from noonchi.classifier import Classifier, load_weights, read_tensors, weights_bytes
+from noonchi.classifier import WEIGHTS, Classifier, load_weights, read_tensors, weights_bytes
 from noonchi.errors import RunError
 from noonchi.fitting import State
 from noonchi.results import Epoch
@@ -23,10 +24,10 @@ def save(folder: Path, state: State) -> None:
     with files.replaced_folder(folder) as new:
         state.kept.save(new)
         files.write(new / _TENSORS, weights_bytes(_tensors(state)))
-        record = {name: getattr(state, name) for name in _COUNTERS}
-        digest = files.sha256(new / _TENSORS)
-        history = [asdict(epoch) for epoch in state.history]
-        files.write_json(new / _RECORD, record | {"tensors_sha256": digest, "history": history})
+        record: dict[str, Any] = {name: getattr(state, name) for name in _COUNTERS}
+        record["history"] = [asdict(epoch) for epoch in state.history]
+        record["files_sha256"] = {name: files.sha256(new / name) for name in (WEIGHTS, _TENSORS)}
+        files.write_json(new / _RECORD, record | {"sha256": _digest(record)})
 
 
 def save_classifier(folder: Path, classifier: Classifier) -> None:
@@ -44,24 +45,43 @@ def restore(folder: Path, state: State) -> bool:
     if not folder.exists():
         return False
     record = _read_record(folder / _RECORD)
-    if files.sha256(folder / _TENSORS) != record["tensors_sha256"]:
-        raise RunError(f"'{folder / _TENSORS}' is damaged: its checksum is not the recorded one. Train again.")
+    tensors, kept = (_read_tensors(folder / name, record["files_sha256"][name]) for name in (_TENSORS, WEIGHTS))
+    if ("averaged" in tensors) != (state.averaged is not None):
+        raise RunError(f"'{folder}' was saved with another fit.ema_decay; set it as it was, or train again.")
     for name in _COUNTERS:
         setattr(state, name, record[name])
     state.history = [Epoch(**epoch) for epoch in record["history"]]
-    _put_tensors(folder, state)
+    _put_weights(folder, state, kept, tensors)
+    _put_optimizer(state, tensors)
     return True
 
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        missing = {*_COUNTERS, "history", "tensors_sha256"} - record.keys()
-    except (OSError, ValueError, AttributeError):
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
         raise RunError(f"'{path}' cannot be read as JSON. Restore it from a copy, or train again.") from None
-    if missing:
-        raise RunError(f"'{path}' is no saved training: it lacks {', '.join(sorted(missing))}. Train again.")
-    return dict(record)
+    if "sha256" not in record:
+        raise RunError(f"'{path}' is no saved training: it has no checksum. Train again.")
+    if record.pop("sha256") != _digest(record):
+        raise _damaged(path)
+    return record
+
+
+def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
+    tensors = read_tensors(path)
+    if files.sha256(path) != sha256:
+        raise _damaged(path)
+    return tensors
+
+
+def _damaged(path: Path) -> RunError:
+    return RunError(f"'{path}' is damaged: its checksum is not the recorded one. Restore it, or train again.")
+
+
+def _digest(record: dict[str, Any]) -> str:
+    """Of a record's values: JSON gives every float back to the last bit."""
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
@@ -77,23 +97,26 @@ def _tensors(state: State) -> dict[str, Tensor]:
     return tensors
 
 
-def _put_tensors(folder: Path, state: State) -> None:
-    tensors = read_tensors(folder / _TENSORS)
-    kept = read_tensors(folder / "weights.safetensors")
+def _put_weights(folder: Path, state: State, kept: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
     network = state.classifier.network
     if state.averaged is None:
         load_weights(network, kept, folder)
-    else:
-        load_weights(state.averaged.module, kept, folder)
-        state.averaged.n_averaged = tensors.pop("averaged")
-        raw = {name.removeprefix("network/"): value for name, value in tensors.items() if name.startswith("network/")}
-        load_weights(network, raw, folder / _TENSORS)
-    weights = dict(network.named_parameters())
+        return
+    load_weights(state.averaged.module, kept, folder)
+    state.averaged.n_averaged = tensors["averaged"]
+    raw = {name.removeprefix("network/"): value for name, value in tensors.items() if name.startswith("network/")}
+    load_weights(network, raw, folder / _TENSORS)
+
+
+def _put_optimizer(state: State, tensors: dict[str, Tensor]) -> None:
+    weights = dict(state.classifier.network.named_parameters())
     for key, value in tensors.items():
         if key.startswith("optimizer/"):
             name, role = key.removeprefix("optimizer/").rsplit("/", 1)
             # as the weights lie in memory, or sums over them could be taken in another order
             state.optimizer.state[weights[name]][role] = _like(value, weights[name])
+    # torch knows on which device each optimiser wants its count of steps
+    state.optimizer.load_state_dict(state.optimizer.state_dict())
 
 
 def _like(value: Tensor, weight: Tensor) -> Tensor:

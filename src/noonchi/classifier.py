@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,13 +17,15 @@ from noonchi import files, networks, pixels
 from noonchi.errors import DataError, NoonchiError, RunError, SettingsError
 from noonchi.losses import probabilities
 from noonchi.networks import PictureShape
-from noonchi.results import Head, Prediction
+from noonchi.results import Head, HeadKind, Prediction
 from noonchi.settings import ModelSettings, PixelSettings, parse
 
 FORMAT = 1
 """Of `classifier.json`. A newer one is refused; an older one must stay readable."""
 
-_DESCRIPTION, _WEIGHTS = "classifier.json", "weights.safetensors"
+WEIGHTS = "weights.safetensors"
+
+_DESCRIPTION = "classifier.json"
 _BATCH = 256
 
 Picture = Path | str | bytes | np.ndarray
@@ -57,7 +59,7 @@ class Classifier:
 
     def probabilities(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Each head's (n, outputs) float64, from uint8 frames (n, height, width, channels) of the classifier's size."""
-        images = pixels.normalise(torch.from_numpy(frames).to(self.device), self.pixels)
+        images = pixels.normalise(torch.tensor(frames, device=self.device), self.pixels)
         self.network.eval()
         with torch.inference_mode():
             logits = self.logits(images)
@@ -97,10 +99,15 @@ class Classifier:
             done += len(some)
 
     def save(self, folder: Path) -> None:
-        """Write `classifier.json` and `weights.safetensors` into an existing folder."""
-        weights = weights_bytes(self.network.state_dict())
-        files.write(folder / _WEIGHTS, weights)
-        files.write_json(folder / _DESCRIPTION, self._description(folder / _WEIGHTS))
+        """Write `classifier.json` and `weights.safetensors` into an existing folder.
+
+        Raises RunError, and writes nothing, where weights are not finite.
+        """
+        weights = self.network.state_dict()
+        if bad := next((name for name, weight in weights.items() if not _is_finite(weight)), None):
+            raise RunError(f"weights '{bad}' are not finite and are not saved. Lower fit.peak_lr and train again.")
+        files.write(folder / WEIGHTS, weights_bytes(weights))
+        files.write_json(folder / _DESCRIPTION, self._description(folder / WEIGHTS))
 
     def _frame(self, picture: Picture, invert: Invert) -> np.ndarray:
         source = Path(picture) if isinstance(picture, str) else picture
@@ -154,13 +161,13 @@ def load(folder: str | Path, *, trust_code: bool = False) -> Classifier:
             f"'{folder}' was trained with its own network '{model.network}', which is Python code to import. "
             "If you trust it, say so: --trust-code, or trust_code=True."
         )
-    weights = _read_weights(place / _WEIGHTS, description["weights_sha256"])
+    weights = _read_weights(place / WEIGHTS, description["weights_sha256"])
     try:
         with torch.random.fork_rng([]):  # loading must not disturb the caller's draws
             made = create(heads, model, pixel_settings, description["border_level"])
     except SettingsError as error:
         raise RunError(f"'{place / _DESCRIPTION}' describes a network that cannot be built: {error}") from None
-    load_weights(made.network, weights, place / _WEIGHTS)
+    load_weights(made.network, weights, place / WEIGHTS)
     made.network.eval()
     return made
 
@@ -198,9 +205,13 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], path: Path) -> 
         found = tuple(weights[name].shape) if name in weights else "nothing of that name"
         if expected != found:
             raise RunError(f"'{path}' is of another network: '{name}' is {found}, expected {expected}.")
-        if weights[name].is_floating_point() and not torch.isfinite(weights[name]).all():
+        if not _is_finite(weights[name]):
             raise RunError(f"'{path}' holds weights that are not finite ('{name}'). Train again.")
     network.load_state_dict(weights)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(tensor.isfinite().all())
 
 
 def _per_class(head: Head, row: np.ndarray) -> Sequence[float]:
@@ -215,14 +226,14 @@ def _find(folder: Path) -> Path:
         if (whole / _DESCRIPTION).is_file():
             return whole
     if not folder.exists():
-        raise RunError(f"'{folder}' does not exist; give a run folder, such as runs/digits-small-grey-1.")
+        raise RunError(f"'{folder}' does not exist; give a run folder, such as runs/digits-small-pictures-1.")
     raise RunError(f"'{folder}' holds no classifier: neither best/, last/ nor classifier.json is in it.")
 
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise RunError(f"'{path}' cannot be read as JSON. Restore it from a copy, or train again.") from None
     found = description.get("format") if isinstance(description, dict) else None
     if not isinstance(found, int):
@@ -236,14 +247,26 @@ def _parse_description(
     description: dict[str, Any], path: Path
 ) -> tuple[tuple[Head, ...], ModelSettings, PixelSettings]:
     try:
-        heads = tuple(Head(h["name"], h["kind"], tuple(h["classes"])) for h in description["heads"])
+        heads = tuple(map(_parse_head, description["heads"]))
         model = parse(ModelSettings, description["model"])
         pixel_settings = parse(PixelSettings, description["pixels"])
-        str(description["weights_sha256"]), float(description["border_level"])
+        str(description["weights_sha256"])
+        if not 0 <= description["border_level"] <= 255:
+            raise ValueError("its border_level is not within 0 to 255")
         picture_shape(pixel_settings)
     except (KeyError, TypeError, ValueError, AssertionError, NoonchiError) as error:
         raise RunError(f"'{path}' does not describe a classifier: {str(error) or 'no picture size'}.") from None
     return heads, model, pixel_settings
+
+
+def _parse_head(table: dict[str, Any]) -> Head:
+    name, kind, classes = table["name"], table["kind"], table["classes"]
+    texts = isinstance(classes, list) and all(isinstance(each, str) for each in [name, *classes])
+    if not texts or kind not in get_args(HeadKind) or len(set(classes)) < len(classes):
+        raise ValueError(f"head {name!r} is not of a known kind with distinct class names")
+    if kind == "binary" and len(classes) != 2:
+        raise ValueError(f"head {name!r} is binary and has {len(classes)} classes")
+    return Head(name, kind, tuple(classes))
 
 
 def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:

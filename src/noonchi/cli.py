@@ -244,7 +244,9 @@ def _usual(name: str, shape: Any, classes: int) -> tuple[Any, Any, Any]:
 
     recipes = [settings.load(recipe) for recipe in settings.recipe_names()]
     named = [r for r in recipes if r.recipe == name] or [r for r in recipes if r.model.network == name]
-    run = named[0] if named else settings.RunSettings(model=settings.ModelSettings(network=name))
+    named = named or [r for r in recipes if name.startswith(r.model.network)]  # a variant, named after it
+    run = named[0] if named else settings.RunSettings()
+    model = run.model if run.recipe == name else run.model.but(network=name)
     heads = run.heads or {"label": settings.HeadSettings()}
     shape = shape or PictureShape(*(run.pixels.size or (28, 28)), run.pixels.channels or 1)
     numbers = tuple(str(number) for number in range(classes))
@@ -256,7 +258,7 @@ def _usual(name: str, shape: Any, classes: int) -> tuple[Any, Any, Any]:
         )
         for key, head in heads.items()
     )
-    return run.model, shape, made
+    return model, shape, made
 
 
 def _printable(text: str) -> str:
@@ -293,5 +295,6 @@ def _print_predictions(predictions: Iterable[Any], top: int, *, as_csv: bool) ->
                     writer.writerow((inert(prediction.picture), inert(head), rank, inert(name), f"{p:.6f}"))
             else:
                 shown = "  ".join(f"{_printable(name)} {p:.4f}" for name, p in best)
-                click.echo(f"{_printable(prediction.picture)}  {head + ': ' if len(prediction.heads) > 1 else ''}{shown}")
+                asked = f"{_printable(head)}: " if len(prediction.heads) > 1 else ""
+                click.echo(f"{_printable(prediction.picture)}  {asked}{shown}")
     sys.stdout.flush()  # here, where a broken pipe is met, not when Python exits

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from noonchi.classifier import Classifier
     from noonchi.terminal import Event
 
-_SMALLEST_FOR_CONVNET = 18
-"""Pixels a side that `small-grey`'s three convolutions and two poolings leave something of."""
-_SMALLEST_FOR_CONVOLUTION = 4
+_SMALLEST_SIDE = 18
+"""Of pictures that the networks `train` picks can take."""
+_SMALLEST_ENLARGED, _LARGEST_ENLARGED, _ENLARGED_TO = 8, 32, 28
+"""Sides in pixels. Of scikit-learn's 8x8 digits, enlarging gets 0.987 right (spread 0.003 over 5 seeds), a network
+without convolutions 0.973 (0.002), one convolution 0.960 (0.007)."""
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -42,22 +44,22 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     lowest and highest value in `fit`. Give (0, 255) for photos held as floats.
 
     `recipe`, `epochs`, `batch_size`, `lr` and `overrides` are those of `noonchi.train`, and so is the recipe where
-    none is named, but that pictures under 18 pixels a side get a smaller network. The recipe's heads are left out:
-    one softmax answers `y`. A tenth of the pictures validates and picks the best epoch; none is kept for a test.
-    The run's folder is `out`, which must be new or empty; without `out` it is temporary. `verbose` shows the epochs.
+    none is named; but pictures under 18 pixels a side are enlarged, or get a network without convolutions where a
+    side has under 8. The recipe's heads are left out: one softmax answers `y`. A tenth of the pictures validates and
+    picks the best epoch; none is kept for a test. The run's folder is `out`, which must be new or empty; without
+    `out` it is temporary. `verbose` shows the epochs.
 
     `fit` sets `classes_`, `classifier_` (a noonchi `Classifier`, whose classes are the texts of `classes_`),
     `history_` (an `Epoch` each), `picture_shape_`, `pixel_range_`, and `n_features_in_` where `X` holds rows.
 
-    It passes scikit-learn's `check_estimator` but for `check_methods_subset_invariance`: float32 sums differ in their
-    last bits with the number of pictures they are taken with. Pickling a fitted one is not promised; keep
-    `classifier_.save(folder)`, or the run's folder through `out`.
+    It passes scikit-learn's `check_estimator` and takes no sample weights, NaN or sparse `X`. Pickling a fitted one is
+    not promised; keep `classifier_.save(folder)`, or the run's folder through `out`.
 
     >>> from sklearn.datasets import load_digits
     >>> digits = load_digits()
-    >>> model = ImageClassifier(epochs=2, random_state=0).fit(digits.images[:1500], digits.target[:1500])
-    >>> model.predict_proba(digits.images[1500:]).shape, model.score(digits.images[1500:], digits.target[1500:]) > 0.5
-    ((297, 10), True)
+    >>> model = ImageClassifier(epochs=1, random_state=0).fit(digits.images[:500], digits.target[:500])
+    >>> model.predict_proba(digits.images[500:]).shape
+    (1297, 10)
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         if len(self.classes_) < 2:
             raise ValueError(f"y holds 1 class ({self.classes_[0]}); a classifier needs 2.")
         self.picture_shape_ = _picture_shape(X, self.picture_shape)
-        self.pixel_range_ = self.pixel_range or _pixel_range(X)
+        self.pixel_range_ = _pixel_range(X, self.pixel_range)
         if X.ndim > 2:
             del self.n_features_in_  # scikit-learn counts the height
         self.classifier_, self.history_ = self._trained(self._frames(X), [str(label) for label in y])
@@ -108,9 +110,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         X = validate_data(self, X, reset=False, allow_nd=True)  # noqa: N806
         head = self.classifier_.heads[0].name
         answers = [prediction.heads[head] for prediction in self.classifier_.predict(self._frames(X))]
-        rows = np.array([[answer[str(label)] for label in self.classes_] for answer in answers])
-        # float32's rows miss 1 by up to 1e-7, at which scikit-learn's log_loss warns
-        return np.asarray(rows / rows.sum(axis=1, keepdims=True))
+        return np.array([[answer[str(label)] for label in self.classes_] for answer in answers])
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
         """The likeliest class of each picture. Raises as `predict_proba` does."""
@@ -183,8 +183,10 @@ def _picture_shape(arrays: npt.NDArray[Any], of_rows: Sequence[int] | None) -> t
     return shape
 
 
-def _pixel_range(arrays: npt.NDArray[Any]) -> tuple[float, float]:
-    """What is black and what is white."""
+def _pixel_range(arrays: npt.NDArray[Any], given: tuple[float, float] | None) -> tuple[float, float]:
+    """What is black and what is white; floats, since uint8 minus a whole number would wrap around."""
+    if given is not None:
+        return float(given[0]), float(given[1])
     if arrays.dtype == np.uint8:
         return 0.0, 255.0
     low, high = float(arrays.min()), float(arrays.max())
@@ -192,12 +194,14 @@ def _pixel_range(arrays: npt.NDArray[Any]) -> tuple[float, float]:
 
 
 def _recipe_for(shape: tuple[int, int, int]) -> tuple[str | None, list[str]]:
-    """A recipe with overrides for pictures too small for the network that `train` would pick."""
-    side = min(shape[:2])
-    if side >= _SMALLEST_FOR_CONVNET:
+    """A recipe with overrides for pictures too small for the networks that `train` picks."""
+    height, width, _ = shape
+    if min(height, width) >= _SMALLEST_SIDE:
         return None, []
-    network = "mnist-one-conv" if side >= _SMALLEST_FOR_CONVOLUTION else "mnist-mlp"
-    return "small-grey", [f"model.network={network}"]
+    if min(height, width) < _SMALLEST_ENLARGED or max(height, width) > _LARGEST_ENLARGED:
+        return "small-pictures", ["model.network=mnist-mlp"]
+    factor = math.ceil(_ENLARGED_TO / min(height, width))
+    return "small-pictures", [f"pixels.size=[{height * factor}, {width * factor}]"]
 
 
 def _say_nothing(_: "Event") -> None:

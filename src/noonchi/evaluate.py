@@ -1,6 +1,7 @@
 """How a classifier does on pictures whose labels are known. Always in float32, as in prediction."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -8,9 +9,10 @@ import torch
 
 from noonchi.batches import Batch
 from noonchi.classifier import Classifier
+from noonchi.errors import DataError
 from noonchi.losses import probabilities
 from noonchi.metrics import head_scores
-from noonchi.results import Scores, Split
+from noonchi.results import Head, HeadScores, Scores, Split
 
 
 class InOrder(Protocol):
@@ -26,7 +28,7 @@ def evaluate(
     """Loss and accuracy of every head, over all pictures of `batches`.
 
     The total loss weighs heads by `loss_weights` (1 each where not named). Losses carry neither label smoothing nor
-    class weights, so that they compare between recipes.
+    class weights, so that they compare between recipes. Raises DataError where there is no picture.
     """
     classifier.network.eval()
     answers: dict[str, list[np.ndarray]] = {head.name: [] for head in classifier.heads}
@@ -37,10 +39,18 @@ def evaluate(
             for head in classifier.heads:
                 answers[head.name].append(probabilities(head, logits[head.name]).numpy())
                 labels[head.name].append(batch.targets[head.name].cpu().numpy())
+    if not all(labels.values()):
+        raise DataError(f"there are no pictures to {'validate' if split == 'val' else split} on; give some.")
     heads = {
-        head.name: head_scores(head, np.concatenate(labels[head.name]), np.concatenate(answers[head.name]))
+        head.name: _scores(head, np.concatenate(labels[head.name]), np.concatenate(answers[head.name]))
         for head in classifier.heads
     }
     weights = loss_weights or {}
     total = sum(scores.loss * weights.get(name, 1.0) for name, scores in heads.items())
     return Scores(split, sum(len(part) for part in next(iter(labels.values()))), total, heads)
+
+
+def _scores(head: Head, labels: np.ndarray, answers: np.ndarray) -> HeadScores:
+    if not head.classes:  # a plain module's head: how many classes it has is known from its answers alone
+        head = replace(head, classes=tuple(map(str, range(answers.shape[1]))))
+    return head_scores(head, labels, answers)

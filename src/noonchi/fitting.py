@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from noonchi.batches import Batch, Batches, Passes
 from noonchi.classifier import Classifier
 from noonchi.device import autocast, seeded
-from noonchi.errors import RunError, SettingsError, did_you_mean
+from noonchi.errors import DataError, RunError, SettingsError, did_you_mean
 from noonchi.evaluate import evaluate
 from noonchi.losses import Objective, right_answers, total_loss
 from noonchi.metrics import improves
-from noonchi.optimizers import learning_rate, optimizer_for
+from noonchi.optimizers import averaged_copy, learning_rate, optimizer_for
 from noonchi.results import Epoch, Head, Step
 from noonchi.settings import FitSettings, ModelSettings, PixelSettings
 
@@ -82,8 +82,9 @@ def fit(
     """Train a classifier, or any module that gives (n, classes) logits, yielding after each epoch.
 
     `batches` and `validation` are noonchi's, or collections of (images, class numbers) such as a DataLoader. Stop
-    iterating to stop training. Raises SettingsError for a metric to monitor that is not there, RunError when the
-    loss is no longer a number.
+    iterating to stop training. The model ends with the last weights, or with their running mean where `ema_decay`
+    asks for one. Raises SettingsError for a metric to monitor that is not there, DataError where there
+    are no pictures, RunError when a loss or a gradient is no longer a finite number.
 
     >>> pairs = [(torch.eye(4), torch.tensor([0, 0, 1, 1]))]
     >>> epochs = fit(nn.Linear(4, 2), pairs, FitSettings(epochs=3, peak_lr=0.1))
@@ -93,17 +94,17 @@ def fit(
     classifier = model if isinstance(model, Classifier) else _classifier_of(model)
     state = begin(classifier, settings)
     plan = Plan(settings, tuple(Objective(head) for head in classifier.heads), seed)
-    for done in steps(state, plan, _batches(batches), None if validation is None else _batches(validation)):
-        if isinstance(done, Epoch):
-            yield done
+    try:
+        for done in steps(state, plan, _batches(batches), None if validation is None else _batches(validation)):
+            if isinstance(done, Epoch):
+                yield done
+    finally:
+        classifier.network.load_state_dict(state.kept.network.state_dict())
 
 
 def begin(classifier: Classifier, settings: FitSettings) -> State:
     """The state before the first step."""
-    averaged = None
-    if settings.ema_decay > 0:
-        average = get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]
-        averaged = AveragedModel(classifier.network, multi_avg_fn=average, use_buffers=True)
+    averaged = averaged_copy(classifier.network, settings.ema_decay) if settings.ema_decay > 0 else None
     return State(classifier, optimizer_for(classifier.network, settings), averaged)
 
 
@@ -116,6 +117,8 @@ def steps(
     that never stopped. Raises as `fit` does.
     """
     monitor = monitored(plan.settings, state.classifier.heads, validated=validation is not None)
+    if not len(batches):
+        raise DataError("there are no pictures to train on; give some.")
     while not finished(state, plan.settings):
         started = time.perf_counter()
         for batch in batches.of_epoch(state.epoch, first_step=state.step):
@@ -182,15 +185,14 @@ def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:
     settings, network = plan.settings, state.classifier.network.train()
     logits = _logits(state.classifier, batch, plan.precision)
     loss, each = total_loss(plan.objectives, logits, batch.targets, settings.label_smoothing)
-    if not math.isfinite(value := loss.item()):
-        raise RunError(
-            f"the loss became {value} in epoch {state.epoch}, step {state.step + 1}. "
-            f"Lower fit.peak_lr (now {settings.peak_lr}) or set fit.clip_norm; what was saved before is whole."
-        )
+    value = loss.item()
+    _refuse_not_finite(state, settings, "loss", value)
     state.optimizer.zero_grad()
     torch.autograd.backward(loss)
+    norm = nn.utils.get_total_norm(weight.grad for weight in network.parameters() if weight.grad is not None)
+    _refuse_not_finite(state, settings, "gradient", norm.item())
     if settings.clip_norm is not None:
-        nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+        nn.utils.clip_grads_with_norm_(network.parameters(), settings.clip_norm, norm)
     for group in state.optimizer.param_groups:
         group["lr"] = _rate(state, settings, state.step, steps_per_epoch)
     state.optimizer.step()
@@ -198,6 +200,14 @@ def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:
         state.averaged.update_parameters(network)
     state.step += 1
     _count(state, batch, logits, {"loss": value} | {f"{name}_loss": one.item() for name, one in each.items()})
+
+
+def _refuse_not_finite(state: State, settings: FitSettings, name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise RunError(
+            f"the {name} became {value} in epoch {state.epoch}, after {state.step} steps. "
+            f"Lower fit.peak_lr (now {settings.peak_lr}) or set fit.clip_norm; what was saved before is whole."
+        )
 
 
 def _rate(state: State, settings: FitSettings, step: int, steps_per_epoch: int) -> float:
@@ -221,6 +231,8 @@ def _end_epoch(
     if validation is not None:
         weights = {objective.head.name: objective.weight for objective in plan.objectives}
         metrics |= evaluate(state.kept, validation, "val", weights).metrics("val_")
+    for name, value in metrics.items():
+        _refuse_not_finite(state, plan.settings, name, value)
     best = improves(monitor, metrics[monitor], state.best, plan.settings.min_delta)
     if best:
         state.best, state.best_epoch = metrics[monitor], state.epoch

@@ -1,9 +1,11 @@
 """Optimisers with Keras's defaults, and the learning rate as a function of the step."""
 
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from noonchi.settings import FitSettings
 
@@ -14,7 +16,8 @@ _ONE_CYCLE_START = 1 / 25
 def optimizer_for(network: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
     """The optimiser over the weights that train.
 
-    RMSprop's epsilon is added outside the root (Keras: inside), which differs only where a gradient is near 1e-7.
+    RMSprop's epsilon is added outside the root, as in Keras before version 3; inside, as in Keras 3, it would shorten
+    the steps of weights whose gradients are below about 1e-3.
     """
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     lr, decay, epsilon = settings.peak_lr, settings.weight_decay, settings.epsilon
@@ -29,6 +32,24 @@ def optimizer_for(network: nn.Module, settings: FitSettings) -> torch.optim.Opti
             return torch.optim.Adam(weights, lr, settings.betas, epsilon, decay, fused=True)
         case "adamw":
             return torch.optim.AdamW(weights, lr, settings.betas, epsilon, decay, fused=True)
+
+
+def averaged_copy(network: nn.Module, decay: float) -> AveragedModel:
+    """A copy that `update_parameters` makes the running mean of the network's weights and statistics.
+
+    Early on it remembers less, (1 + n) / (10 + n) after n updates, or a short training's mean would lag behind
+    (TensorFlow's ExponentialMovingAverage).
+    """
+
+    def average(kept: Sequence[Tensor], now: Sequence[Tensor], updates: Tensor | int) -> None:
+        memory = min(decay, (1 + int(updates)) / (10 + int(updates)))
+        for mean, value in zip(kept, now, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - memory)
+            else:
+                mean.copy_(value)
+
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
 def learning_rate(settings: FitSettings, step: int, steps_per_epoch: int) -> float:

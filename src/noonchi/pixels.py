@@ -163,6 +163,8 @@ def _opened(picture: Picture, size: tuple[int, int]) -> Image.Image:
         picture.load()
         return picture
     source = io.BytesIO(picture) if isinstance(picture, bytes) else picture
+    if isinstance(source, Path) and source.exists() and not source.is_file():
+        raise ValueError("it is not a file")  # a pipe without a writer would wait for ever
     with Image.open(source, formats=FORMATS) as image:
         _refuse_large(image)
         # a JPEG can be decoded at a half, quarter or eighth; twice the longer side keeps the resampling exact enough

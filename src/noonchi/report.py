@@ -2,6 +2,9 @@
 
 import csv
 import io
+import re
+import time
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noonchi import files
-from noonchi.results import Epoch
+from noonchi.results import Epoch, inert
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,10 +21,11 @@ if TYPE_CHECKING:
 def write_history(folder: Path, epochs: Iterable[Epoch]) -> None:
     """`history.csv`: a row an epoch, the columns named as Keras names them."""
     rows = [epoch.to_json() for epoch in epochs]
+    names = list(rows[0]) if rows else ["epoch"]
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["epoch"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(inert, names))
+    writer.writerows([row[name] for name in names] for row in rows)
     files.write(folder / "history.csv", text.getvalue())
 
 
@@ -33,29 +37,39 @@ def write_plots(folder: Path, epochs: Iterable[Epoch]) -> list[Path]:
     paths = []
     for name in names:
         image = io.BytesIO()
-        _curves(history, name).savefig(image, format="png", dpi=150)
-        paths.append(folder / "plots" / f"{name}.png")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a head's name may need a font that is not there
+            _curves(history, name).savefig(image, format="png", dpi=150)
+        paths.append(folder / "plots" / f"{_file_name(name)}.png")
         files.write(paths[-1], image.getvalue())
     return paths
 
 
 def write_tensorboard(folder: Path, epoch: Epoch, weights: Mapping[str, np.ndarray] | None = None) -> None:
-    """Append an epoch's metrics, and a histogram of each of `weights`, to `tensorboard/`.
+    """Write an epoch's metrics, and a histogram of each of `weights`, as one file in `tensorboard/`.
 
-    Each call opens and closes a file of its own: what is written is on the disk, and a run that was killed and
-    resumed leaves at most one epoch twice, with the same values.
+    Files are named by their epoch, so that TensorBoard reads them in order, and a run that was killed and resumed
+    replaces the epoch it does again.
     """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
     values = [Summary.Value(tag=_tag(name), simple_value=value) for name, value in _scalars(epoch).items()]
     for name, array in (weights or {}).items():
-        values.append(Summary.Value(tag=f"weights/{name}", histo=_histogram(array)))
-    event = Event(step=epoch.number, summary=Summary(value=values))
-    writer = EventFileWriter(str(folder / "tensorboard"), filename_suffix=f".{epoch.number:05d}")
-    writer.add_event(event)
-    writer.close()
+        if array.size:
+            values.append(Summary.Value(tag=f"weights/{name}", histo=_histogram(array)))
+    now, records = time.time(), io.BytesIO()
+    writer = RecordWriter(records)
+    writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+    writer.write(Event(wall_time=now, step=epoch.number, summary=Summary(value=values)).SerializeToString())
+    (folder / "tensorboard").mkdir(exist_ok=True)
+    files.write(folder / "tensorboard" / f"events.out.tfevents.{epoch.number:06d}", records.getvalue())
+
+
+def _file_name(metric: str) -> str:
+    """A head may be called anything: what a file system could take amiss becomes `_`, and the end is kept."""
+    return re.sub(r"[^\w.-]", "_", metric)[-60:]
 
 
 def _scalars(epoch: Epoch) -> dict[str, float]:
@@ -71,7 +85,10 @@ def _histogram(array: np.ndarray) -> Any:
     from tensorboard.compat.proto.summary_pb2 import HistogramProto
 
     flat = array.astype(np.float64).ravel()
-    counts, edges = np.histogram(flat, bins=30)
+    edges = np.linspace(flat.min(), flat.max(), 31)
+    if (np.diff(edges) <= 0).any():
+        edges = edges[[0, -1]]  # one value, or values too near for 30 buckets between them
+    counts, _ = np.histogram(flat, bins=edges)
     return HistogramProto(
         min=flat.min(),
         max=flat.max(),
@@ -96,7 +113,10 @@ def _curves(history: list[Epoch], name: str) -> "Figure":
     best = [epoch.number for epoch in history if epoch.best]
     if best:
         axes.axvline(best[-1], color="#999999", linewidth=1, linestyle=":", label=f"kept: epoch {best[-1]}")
-    axes.set(xlabel="epoch", ylabel=name.replace("_", " "), title=name.replace("_", " "))
+    axes.set_xlabel("epoch")
+    # a head may be called "$x$"
+    axes.set_ylabel(name.replace("_", " "), parse_math=False)
+    axes.set_title(name.replace("_", " "), parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

@@ -19,6 +19,7 @@ from noonchi.terminal import Event, epoch_line
 
 RECIPE, SPLITS, RESULT = "recipe.toml", "splits.csv", "test.json"
 _LOCK, _LOG = ".lock", "train.log"
+_BEFORE_A_RUN = {_LOCK, _LOG, SPLITS}
 
 Show = Callable[[Event], None]
 
@@ -51,12 +52,12 @@ class Run:
 
 
 def refuse_used(folder: Path) -> None:
-    """Raises RunError unless a new run may be written to `folder`."""
+    """Raises RunError unless a new run may be written to `folder`; what a run killed before it began left is no run."""
     if (folder / RECIPE).exists():
         raise RunError(
             f"'{folder}' already holds a run. Go on with it: noonchi train --resume {folder}; or give another --out."
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or {entry.name for entry in folder.iterdir()} - _BEFORE_A_RUN):
         raise RunError(f"'{folder}' exists and is not an empty folder; give another --out.")
 
 
@@ -66,11 +67,21 @@ def next_folder(data: str, recipe: str) -> Path:
     while True:
         folder = Path("runs") / f"{data}-{recipe}-{number}"
         try:
-            folder.mkdir(parents=True)
+            make(folder, exist_ok=False)
         except FileExistsError:
             number += 1
         else:
             return folder
+
+
+def make(folder: Path, *, exist_ok: bool = True) -> None:
+    """Raises RunError where a folder cannot be made, FileExistsError where one must not be there and is."""
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise RunError(f"folder '{folder}' cannot be made: {error.strerror}. Give another --out.") from None
 
 
 def load_settings(folder: Path) -> RunSettings:

@@ -65,8 +65,8 @@ class Terminal:
 def printable(text: str) -> str:
     """One line without control codes, which the name of a file or of a class may hold: they become escapes.
 
-    >>> printable("눈치\\x1b[2J.png")
-    '눈치\\\\x1b[2J.png'
+    >>> printable("눈치" + chr(27) + ".png") == "눈치" + chr(92) + "x1b.png"
+    True
     """
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 

@@ -19,6 +19,7 @@ from noonchi import (
     files,
     fitting,
     losses,
+    networks,
     pixels,
     report,
     runs,
@@ -37,6 +38,8 @@ from noonchi.settings import HeadSettings, RunSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Terminal
 
+_SMALL = 64
+"""Pixels a side up to which `small-pictures` is picked: its three convolutions see most of such a picture."""
 _FLAGS = {
     "epochs": "fit.epochs",
     "batch_size": "batches.size",
@@ -84,7 +87,7 @@ def train(
         run, index = _choose(data, recipe, [*changes, *overrides], tell)
         run = _resolved(run, index, data)
         folder = Path(out) if out is not None else runs.next_folder(index.name, run.recipe)
-        return _stages(folder, run, index, tell)
+        return _stages(folder, run, index, tell, fresh=True)
 
 
 def resume(folder: str | Path, data: Data | None = None, *, trust_code: bool = False, show: Show | None = None) -> Run:
@@ -97,14 +100,15 @@ def resume(folder: str | Path, data: Data | None = None, *, trust_code: bool = F
     run = runs.load_settings(place)
     runs.refuse_code(place, run, trust_code=trust_code)
     with nullcontext(show) if show else Terminal() as tell:
-        return _stages(place, run, sources.load(runs.source(place, run, data), run.data, run.heads), tell)
+        index = sources.load(runs.source(place, run, data), run.data, run.heads)
+        return _stages(place, run, index, tell, fresh=False)
 
 
 def _choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show) -> tuple[RunSettings, Index]:
     if recipe is not None:
         run = settings.load(recipe, changes)
         return run, sources.load(data, run.data, run.heads)
-    run = settings.load("small-grey", changes)  # wrong settings are found before pictures are read
+    run = settings.load("small-pictures", changes)  # wrong settings are found before pictures are read
     index = sources.load(data, run.data, run.heads)
     name, why, extra = _recipe_for(index)
     show(Note(f"recipe {name}, for {why}"))
@@ -113,9 +117,9 @@ def _choose(data: Data, recipe: str | Path | None, changes: list[str], show: Sho
 
 def _recipe_for(index: Index) -> tuple[str, str, list[str]]:
     count = len(index.ids)
-    if index.array is not None and index.array.shape[3] == 1 and max(index.array.shape[1:3]) <= 32:
-        height, width = index.array.shape[1:3]
-        return "small-grey", f"{count:,} grey pictures of {height}x{width}", []
+    if index.array is not None and max(index.array.shape[1:3]) <= _SMALL:
+        height, width, channels = index.array.shape[1:]
+        return "small-pictures", f"{count:,} {'grey' if channels == 1 else 'colour'} pictures of {height}x{width}", []
     # its one sigmoid is the course's, for two classes; here the heads are the data's own
     return "photos-scratch", f"{count:,} pictures", ["heads={}"]
 
@@ -126,23 +130,29 @@ def _resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
     heads = {head.name: run.heads.get(head.name, HeadSettings()).but(kind=head.kind) for head in index.heads}
     return run.but(
         data=run.data.but(source=source),
+        model=run.model.but(network=networks.lasting_name(run.model.network)),
         pixels=pixels.resolve(run.pixels, index.array, index.files),
         device=device.prepare(run.device),
         heads=heads,
     )
 
 
-def _stages(folder: Path, run: RunSettings, index: Index, show: Show) -> Run:
-    folder.mkdir(parents=True, exist_ok=True)
+def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: bool) -> Run:
+    runs.make(folder)
     with runs.opened(folder, show) as tell:
+        if fresh:
+            runs.refuse_used(folder)  # once more: another process may have begun here since
         device.prepare(run.device)
         frames, index = batches.frames_of(index, run, tell)
-        runs.refuse_changed(folder, index)
+        if not fresh:
+            runs.refuse_changed(folder, index)
         material = _material(frames, index, run, tell)
-        fresh = _fresh_classifier(frames, index, run, material.training)
-        run = _with_precision(run, fresh, material, tell)
-        state = fitting.begin(fresh, run.fit)
-        if not (folder / runs.RECIPE).exists():
+        # a wrong name is found before anything is written
+        fitting.monitored(run.fit, index.heads, validated=material.validation is not None)
+        start = _first_classifier(frames, index, run, material.training)
+        run = _with_precision(run, start, material, tell)
+        state = fitting.begin(start, run.fit)
+        if fresh:
             sources.write_splits(folder / runs.SPLITS, index)
             files.write(folder / runs.RECIPE, settings.to_toml(run))
         elif checkpoint.restore(folder / "last", state):
@@ -166,7 +176,7 @@ def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) ->
     )
 
 
-def _fresh_classifier(frames: np.ndarray, index: Index, run: RunSettings, training: Batches) -> Classifier:
+def _first_classifier(frames: np.ndarray, index: Index, run: RunSettings, training: Batches) -> Classifier:
     some = training.positions[:: max(1, len(training.positions) // 256)]
     with device.seeded(str(run.device.name), run.seed, "weights"):
         made = classifier.create(index.heads, run.model, run.pixels, pixels.border_level(frames[some]))
@@ -174,9 +184,9 @@ def _fresh_classifier(frames: np.ndarray, index: Index, run: RunSettings, traini
     return made
 
 
-def _with_precision(run: RunSettings, fresh: Classifier, material: _Material, show: Show) -> RunSettings:
+def _with_precision(run: RunSettings, start: Classifier, material: _Material, show: Show) -> RunSettings:
     def first_loss(precision: str) -> float:
-        return fitting.forward_loss(fresh, next(material.training.of_epoch(1)), material.objectives, precision)
+        return fitting.forward_loss(start, next(material.training.of_epoch(1)), material.objectives, precision)
 
     chosen, note = device.choose_precision(run.device, first_loss)
     if note:

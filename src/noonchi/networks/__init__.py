@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from noonchi.networks.two_branch import TwoBranch, digit_and_odd, digit_and_odd_
 from noonchi.results import Head
 from noonchi.settings import ModelSettings
 
-__all__ = ["NETWORKS", "PictureShape", "build", "evaluating", "forward", "glorot"]
+__all__ = ["NETWORKS", "PictureShape", "build", "evaluating", "forward", "glorot", "lasting_name"]
 
 NETWORKS: dict[str, Builder] = {
     "lenet5": lenet5,
@@ -58,6 +59,16 @@ def build(settings: ModelSettings, shape: PictureShape, heads: Heads) -> nn.Modu
     for count, answer in answers.items():  # one finds a stray `squeeze`, two a `view(1, -1)`
         _check(name, answer, heads, count)
     return glorot(network) if name in NETWORKS else network
+
+
+def lasting_name(name: str) -> str:
+    """How to find the same network again from another folder: a file's whole path, any other name as it is.
+
+    >>> lasting_name("lenet5"), lasting_name("my_module:MyNet")
+    ('lenet5', 'my_module:MyNet')
+    """
+    place, colon, attribute = name.rpartition(":")
+    return f"{Path(place).resolve()}:{attribute}" if colon and place.endswith(".py") else name
 
 
 def forward(network: nn.Module, images: Tensor, heads: Heads) -> dict[str, Tensor]:

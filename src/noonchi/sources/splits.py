@@ -48,7 +48,7 @@ def complete(
         for class_holds in _each_class(labels):
             _ensure_validation(splits, u, class_holds)
     if "train" not in splits:
-        raise DataError("no picture is left to train on; give more pictures, or lower data.test_share.")
+        raise DataError("no picture is left to train on; give more pictures that differ, or lower data.test_share.")
     return splits
 
 

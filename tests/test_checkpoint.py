@@ -1,0 +1,308 @@
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from noonchi import checkpoint, classifier, fitting
+from noonchi.errors import RunError
+from noonchi.fitting import Plan, State
+from noonchi.losses import Objective
+from noonchi.results import Head, Step
+from noonchi.settings import FitSettings
+
+LABEL = Head("label", "classes", ("a", "b", "c"))
+SETTINGS = FitSettings(epochs=2, ema_decay=0.5)
+
+
+@pytest.fixture
+def begun(fresh) -> Any:
+    def make(seed: int = 0, settings: FitSettings = SETTINGS) -> State:
+        return fitting.begin(fresh(LABEL, seed=seed), settings)
+
+    return make
+
+
+@pytest.fixture
+def trained(begun, drawn) -> Any:
+    """Makes a state in the middle of its second epoch."""
+
+    def make(settings: FitSettings = SETTINGS) -> State:
+        state = begun(settings=settings)
+        plan = Plan(settings, (Objective(LABEL),))
+        for moment in fitting.steps(state, plan, drawn(state.classifier, 16, size=8)):
+            if isinstance(moment, Step) and (moment.epoch, moment.step) == (2, 1):
+                break
+        return state
+
+    return make
+
+
+def weights(network: torch.nn.Module) -> bytes:
+    return classifier.weights_bytes(network.state_dict())
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+# Saved and restored
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_what_is_saved_is_restored(tmp_path, begun, trained, ema):
+    settings = SETTINGS.but(ema_decay=ema)
+    state, restored = trained(settings), begun(9, settings)
+    checkpoint.save(tmp_path / "last", state)
+    assert checkpoint.restore(tmp_path / "last", restored)
+    assert weights(restored.classifier.network) == weights(state.classifier.network)
+    assert weights(restored.kept.network) == weights(state.kept.network)
+    counters = ("epoch", "step", "sums", "seconds", "best", "best_epoch", "rate_factor", "lowered_epoch", "history")
+    assert [getattr(restored, name) for name in counters] == [getattr(state, name) for name in counters]
+
+
+def test_what_is_restored_saves_as_the_same_bytes(tmp_path, begun, trained):
+    checkpoint.save(tmp_path / "last", trained())
+    restored = begun(9)
+    checkpoint.restore(tmp_path / "last", restored)
+    checkpoint.save(tmp_path / "again", restored)
+    assert content(tmp_path / "again") == content(tmp_path / "last")
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_the_folder_is_a_classifier_with_the_weights_that_are_kept(tmp_path, trained, ema):
+    state = trained(SETTINGS.but(ema_decay=ema))
+    checkpoint.save(tmp_path / "last", state)
+    assert weights(classifier.load(tmp_path).network) == weights(state.kept.network)
+
+
+def test_a_classifier_alone_is_saved_without_a_state(tmp_path, trained):
+    state = trained()
+    checkpoint.save_classifier(tmp_path / "improved" / "07-0.0312", state.kept)
+    assert sorted(content(tmp_path / "improved" / "07-0.0312")) == ["classifier.json", "weights.safetensors"]
+    assert weights(classifier.load(tmp_path / "improved" / "07-0.0312").network) == weights(state.kept.network)
+
+
+def test_nothing_saved_is_nothing_restored(tmp_path, begun):
+    state = begun()
+    before = weights(state.classifier.network)
+    assert not checkpoint.restore(tmp_path / "last", state)
+    assert weights(state.classifier.network) == before
+    assert state.epoch == 1
+
+
+def test_weights_that_are_not_finite_leave_the_old_save(tmp_path, trained):
+    state = trained()
+    checkpoint.save(tmp_path / "last", state)
+    before = content(tmp_path / "last")
+    with torch.no_grad():
+        state.kept.network.output.bias[0] = float("inf")
+    with pytest.raises(RunError, match="not finite"):
+        checkpoint.save(tmp_path / "last", state)
+    assert content(tmp_path / "last") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+
+
+# Damage
+
+
+@pytest.fixture
+def saved(tmp_path, trained) -> Path:
+    checkpoint.save(tmp_path / "last", trained())
+    return tmp_path / "last"
+
+
+def refused(folder: Path, state: State, match: str) -> None:
+    with pytest.raises(RunError, match=match) as caught:
+        checkpoint.restore(folder, state)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+FILES = ("training.json", "training.safetensors", "weights.safetensors")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(saved, begun, name):
+    (saved / name).unlink()
+    refused(saved, begun(), name)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_cut_at_any_tenth_is_refused(saved, begun, name):
+    whole, state = (saved / name).read_bytes(), begun()
+    for tenths in range(10):
+        (saved / name).write_bytes(whole[: len(whole) * tenths // 10])
+        refused(saved, state, name)
+
+
+def flips(path: Path, count: int) -> Iterator[None]:
+    """Each time another bit of the file is wrong."""
+    whole = path.read_bytes()
+    for place in random.Random(0).sample(range(len(whole)), count):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        yield
+
+
+@pytest.mark.parametrize("name", ["training.safetensors", "weights.safetensors"])
+def test_a_flipped_byte_anywhere_in_the_tensors_is_noticed(saved, begun, name):
+    state = begun()
+    for _ in flips(saved / name, 60):
+        refused(saved, state, name)
+
+
+def test_a_flipped_byte_in_the_record_is_noticed_or_changes_no_value(tmp_path, saved, begun):
+    record = json.loads((saved / "training.json").read_text(encoding="utf-8"))
+    noticed = 0
+    for _ in flips(saved / "training.json", 400):
+        state = begun()
+        try:
+            checkpoint.restore(saved, state)
+        except RunError:
+            noticed += 1
+        else:
+            checkpoint.save(tmp_path / "again", state)
+            assert json.loads((tmp_path / "again" / "training.json").read_text(encoding="utf-8")) == record
+    assert noticed > 200
+
+
+@pytest.mark.parametrize("text", ["", "5", "null", "[]", "{}", '{"epoch": 2}', "[" * 100_000])
+def test_json_of_another_kind_is_refused(saved, begun, text):
+    (saved / "training.json").write_text(text, encoding="utf-8")
+    refused(saved, begun(), "training.json")
+
+
+def test_a_damaged_save_leaves_the_state_as_it_was(saved, begun):
+    (saved / "weights.safetensors").write_bytes(b"")
+    state = begun()
+    before = weights(state.classifier.network)
+    refused(saved, state, "weights.safetensors")
+    assert weights(state.classifier.network) == before
+    assert (state.epoch, state.history) == (1, [])
+
+
+def test_a_save_of_another_network_is_refused(saved, fresh):
+    refused(saved, fitting.begin(fresh(LABEL, network="mnist-mlp"), SETTINGS), "of another network")
+
+
+@pytest.mark.parametrize("ema", [(0.0, 0.5), (0.5, 0.0)])
+def test_a_save_with_and_one_without_averaged_weights_are_not_taken_for_each_other(tmp_path, begun, trained, ema):
+    checkpoint.save(tmp_path / "last", trained(SETTINGS.but(ema_decay=ema[0])))
+    refused(tmp_path / "last", begun(settings=SETTINGS.but(ema_decay=ema[1])), "ema_decay")
+
+
+# Killed while saving
+
+
+@pytest.mark.parametrize("left", [{"last": "old", ".last.new": "part"}, {".last.old": "old", ".last.new": "new"}])
+def test_a_killed_save_leaves_the_one_before_it(tmp_path, begun, trained, saved, left):
+    whole = content(saved)
+    shutil.move(saved, tmp_path / "whole")
+    for name, what in left.items():
+        shutil.copytree(tmp_path / "whole", tmp_path / name)
+        if what == "part":
+            (tmp_path / name / "training.json").unlink()
+    shutil.rmtree(tmp_path / "whole")
+    assert checkpoint.restore(tmp_path / "last", begun(9))
+    assert content(tmp_path / "last") == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+
+
+def test_a_save_killed_at_its_very_end_is_the_new_one(tmp_path, begun, saved):
+    whole = content(saved)
+    (tmp_path / ".last.old").mkdir()
+    (tmp_path / ".last.old" / "training.json").write_text("old", encoding="utf-8")
+    assert checkpoint.restore(tmp_path / "last", begun(9))
+    assert content(saved) == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+
+
+# one process imports torch, and forks another for each operation that is to fail
+_FAULTS = """
+import errno, os, sys
+from pathlib import Path
+import torch
+from noonchi import checkpoint, classifier, fitting
+from noonchi.results import Head
+from noonchi.settings import FitSettings, ModelSettings, PixelSettings
+
+torch.set_num_threads(1)
+how, folder = sys.argv[1], Path(sys.argv[2]) / "last"
+watched = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir"}
+left, armed = 0, False
+
+def watch(event, arguments):
+    global left
+    if armed and event in watched:
+        left -= 1
+        if left == 0:
+            if how == "exit":
+                os._exit(7)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+def weights(made):
+    return classifier.weights_bytes(made.network.state_dict())
+
+def begun():
+    made = classifier.create((Head("label", "classes", ("a", "b")),), ModelSettings(network="mnist-one-conv"),
+                             PixelSettings(size=(6, 6), channels=1))
+    return fitting.begin(made, FitSettings(ema_decay=0.5))
+
+def saves(state):
+    global armed
+    try:
+        armed = True
+        checkpoint.save(folder, state)
+        os._exit(0)
+    except OSError:
+        os._exit(7)
+    finally:
+        os._exit(9)
+
+old, new, found = begun(), begun(), begun()
+old.epoch, new.epoch = 3, 4
+checkpoint.save(folder, old)
+sys.addaudithook(watch)
+seen, number, code = [], 0, 7
+while code == 7:
+    number += 1
+    if (child := os.fork()) == 0:
+        left = number
+        saves(new)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    classifier.load(folder.parent)
+    assert checkpoint.restore(folder, found)
+    assert os.listdir(folder.parent) == ["last"], os.listdir(folder.parent)
+    expected = {3: old, 4: new}[found.epoch]
+    for one, other in ((found.kept, expected.kept), (found.classifier, expected.classifier)):
+        assert weights(one) == weights(other)
+    seen.append(found.epoch)
+    checkpoint.save(folder, old)
+assert code == 0, code
+print(len(seen), *sorted(set(seen)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@pytest.mark.parametrize("how", ["fail", "exit"])
+def test_a_fault_at_any_operation_leaves_the_old_save_or_the_new_one(tmp_path, how):
+    command = [sys.executable, "-c", _FAULTS, how, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    count, *seen = map(int, done.stdout.split())
+    assert count > 12
+    assert seen == [3, 4]
+
+
+def test_a_description_of_the_state_is_plain_json(saved):
+    record = json.loads((saved / "training.json").read_text(encoding="utf-8"))
+    assert (record["epoch"], record["step"]) == (2, 1)
+    assert [epoch["number"] for epoch in record["history"]] == [1]

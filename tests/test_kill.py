@@ -1,0 +1,188 @@
+"""Whatever ends a process, `--resume` gives the bits of a run that was never stopped."""
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import noonchi
+from noonchi import files
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+
+RECIPE = """
+recipe = "kill"
+seed = 3
+[model]
+network = "mnist-deep-convnet"
+[batches]
+size = 8
+[fit]
+epochs = 3
+peak_lr = 2e-3
+checkpoint_every_s = 0.001
+[device]
+name = "cpu"
+precision = "float32"
+threads = 1
+[record]
+plots = false
+tensorboard = false
+keep_improved = true
+"""
+AVERAGED = RECIPE.replace("[fit]", '[fit]\nema_decay = 0.95\noptimizer = "adamw"\nschedule = "one-cycle"')
+STOPS_EARLY = RECIPE.replace("[fit]", '[fit]\noptimizer = "sgd"\nmomentum = 0.9\npatience = 1\nmin_delta = 9.0')
+# stops to look for signals in its 20th step, until there is a file `go`
+WAITING = """
+import time
+from pathlib import Path
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self, shape, outputs):
+        super().__init__(nn.Flatten(), nn.Linear(shape.height * shape.width * shape.channels, outputs))
+        self.steps = 0
+
+    def forward(self, images):
+        self.steps += self.training
+        while self.steps == 20 and not Path("go").exists():
+            with open("beats", "a") as beats:
+                beats.write(".")
+            time.sleep(0.01)
+        return super().forward(images)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch, bars):
+    monkeypatch.chdir(tmp_path)
+    images, labels = bars(400, classes=4)
+    np.savez("a.npz", x=images, y=labels)
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", "noonchi", "train", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(happened, child):
+    """Wait until something has happened, or the child has ended."""
+    deadline = time.monotonic() + 120
+    while not happened() and child.poll() is None:
+        assert time.monotonic() < deadline, "what was waited for has not happened"
+        time.sleep(0.001)
+
+
+def end(child):
+    """The child's exit code and what it said on stderr."""
+    _, told = child.communicate(timeout=60)
+    return child.returncode, told
+
+
+def identity(folder):
+    """What a run must share with one that was never stopped."""
+    tensors = {str(path.relative_to(folder)): files.sha256(path) for path in folder.rglob("*.safetensors")}
+    with (folder / "history.csv").open() as file:
+        history = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+    return tensors, history
+
+
+def unbroken(tmp_path, recipe):
+    (tmp_path / "r.toml").write_text(recipe)
+    seldom = ["fit.checkpoint_every_s=1000"]
+    return noonchi.train("a.npz", "r.toml", out=tmp_path / "whole", overrides=seldom, show=lambda _: None).folder
+
+
+def leftovers(folder):
+    return [path for path in folder.rglob("*") if path.name.startswith(".")]
+
+
+# Killed
+
+
+@pytest.mark.parametrize(("recipe", "kills"), [(RECIPE, 2), (AVERAGED, 3), (STOPS_EARLY, 2)])
+def test_killed_at_random_moments_and_resumed_gives_the_same_bits(tmp_path, rng, recipe, kills):
+    folder = tmp_path / "killed"
+    whole = unbroken(tmp_path, recipe)
+    child = start("a.npz", "--recipe", "r.toml", "--out", folder)
+    wait_for((folder / "recipe.toml").exists, child)
+    for _ in range(kills):
+        die_at_a_random_moment(child, folder, rng)
+        code, told = end(child)
+        assert code == -signal.SIGKILL, told
+        child = start("--resume", folder)
+    code, told = end(child)
+    assert code == 0, told
+    assert identity(folder) == identity(whole)
+    assert leftovers(folder) == []
+
+
+def die_at_a_random_moment(child, folder, rng):
+    """After some more saves, and then a little later: within a step, a save, or the preparation of a resumed run."""
+    saves = {last_save(folder)}
+    wanted = rng.randrange(20)
+
+    def saved_often_enough():
+        saves.add(last_save(folder))
+        return len(saves) > wanted
+
+    wait_for(saved_often_enough, child)
+    time.sleep(rng.random() * (2 if wanted == 0 else 0.03))
+    child.kill()
+
+
+def last_save(folder):
+    try:
+        return (folder / "last").stat().st_ctime_ns
+    except FileNotFoundError:
+        return None
+
+
+# Stopped
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_stops_and_the_run_goes_on_with_the_same_bits(tmp_path, number):
+    folder = tmp_path / "stopped"
+    long = AVERAGED.replace("size = 8", "size = 2").replace("every_s = 0.001", "every_s = 1000")
+    whole = unbroken(tmp_path, long)
+    child = start("a.npz", "--recipe", "r.toml", "--out", folder)
+    wait_for((folder / "history.csv").exists, child)
+    asked = time.monotonic()
+    child.send_signal(number)
+    code, told = end(child)
+    assert time.monotonic() - asked < 10
+    assert code == 130
+    assert told.splitlines()[-1] == f"noonchi: stopped and saved; go on with: noonchi train --resume {folder}"
+    assert "Traceback" not in told
+    assert leftovers(folder) == []
+    assert not (folder / "test.json").exists()
+    resumed = noonchi.resume(folder, show=lambda _: None)
+    assert resumed.epochs == 3
+    assert identity(folder) == identity(whole)
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    (tmp_path / "net.py").write_text(WAITING)
+    (tmp_path / "r.toml").write_text(RECIPE)
+    child = start("a.npz", "--recipe", "r.toml", "--set", "model.network=net.py:Net", "--out", "run")
+
+    def beats():
+        return Path("beats").stat().st_size if Path("beats").exists() else 0
+
+    wait_for(beats, child)
+    child.send_signal(signal.SIGINT)
+    before = beats()
+    wait_for(lambda: beats() > before + 1, child)
+    assert child.poll() is None, "the first signal waits for the end of the step"
+    child.send_signal(signal.SIGINT)
+    code, told = end(child)
+    assert code == 130
+    assert told.splitlines()[-1] == "noonchi: stopped."
+    assert "Traceback" not in told

@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from noonchi.optimizers import learning_rate, optimizer_for
+from noonchi.settings import FitSettings
+
+START = np.array([0.5, -1.0, 2.0, 0.0])
+GRADIENTS = np.array([[0.3, -0.02, 1.5, 0.7], [0.1, 0.4, -2.0, 0.7], [-0.5, 0.01, 0.0, 0.7]])
+LR = 0.05
+
+
+def moved(**settings: object) -> np.ndarray:
+    """Where the weights are after each of the three gradients."""
+    layer = nn.ParameterList([nn.Parameter(torch.tensor(START, dtype=torch.float32))])
+    optimizer = optimizer_for(layer, FitSettings(peak_lr=LR, **settings))
+    places = []
+    for gradient in GRADIENTS:
+        layer[0].grad = torch.tensor(gradient, dtype=torch.float32)
+        optimizer.step()
+        places.append(layer[0].detach().numpy().copy())
+    return np.array(places)
+
+
+def walked(change: object) -> np.ndarray:
+    """The same by a formula: what is added to the weights for each gradient."""
+    places, weights = [], START
+    for number, gradient in enumerate(GRADIENTS, start=1):
+        weights = weights + change(gradient, weights, number)
+        places.append(weights)
+    return np.array(places)
+
+
+# One step after the other, by each method's formula
+
+
+def test_rmsprop_starts_from_keras_defaults():
+    squares = 0.0
+
+    def change(gradient, weights, number):
+        nonlocal squares
+        squares = 0.9 * squares + 0.1 * gradient**2
+        return -LR * gradient / (np.sqrt(squares) + 1e-7)
+
+    assert moved(optimizer="rmsprop") == pytest.approx(walked(change), rel=1e-5, abs=1e-7)
+
+
+def test_rmsprop_with_momentum_adds_up_scaled_gradients_as_keras_does():
+    squares = velocity = 0.0
+
+    def change(gradient, weights, number):
+        nonlocal squares, velocity
+        squares = 0.8 * squares + 0.2 * gradient**2
+        velocity = 0.5 * velocity - LR * gradient / (np.sqrt(squares) + 1e-7)
+        return velocity
+
+    assert moved(optimizer="rmsprop", rho=0.8, momentum=0.5) == pytest.approx(walked(change), rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_adam_starts_from_keras_defaults_and_weight_decay_is_decoupled_in_adamw_alone(optimizer, decay):
+    mean = squares = 0.0
+
+    def change(gradient, weights, number):
+        nonlocal mean, squares
+        apart = -LR * decay * weights if optimizer == "adamw" else 0.0
+        gradient = gradient + (decay * weights if optimizer == "adam" else 0.0)
+        mean = 0.9 * mean + 0.1 * gradient
+        squares = 0.999 * squares + 0.001 * gradient**2
+        return apart - LR * (mean / (1 - 0.9**number)) / (np.sqrt(squares / (1 - 0.999**number)) + 1e-7)
+
+    assert moved(optimizer=optimizer, weight_decay=decay) == pytest.approx(walked(change), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_sgd_moves_as_keras_defines_it(momentum, nesterov):
+    velocity = 0.0
+
+    def change(gradient, weights, number):
+        nonlocal velocity
+        velocity = momentum * velocity - LR * gradient
+        return momentum * velocity - LR * gradient if nesterov else velocity
+
+    ours = moved(optimizer="sgd", momentum=momentum, nesterov=nesterov)
+    assert ours == pytest.approx(walked(change), rel=1e-5, abs=1e-7)
+
+
+def test_weights_that_do_not_train_are_left_alone():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    network[0].requires_grad_(requires_grad=False)
+    (group,) = optimizer_for(network, FitSettings()).param_groups
+    assert [id(weight) for weight in group["params"]] == [id(weight) for weight in network[1].parameters()]
+
+
+# Schedules
+
+
+def curve(steps_per_epoch: int = 10, **settings: object) -> list[float]:
+    asked = FitSettings(**{"peak_lr": 1.0, "epochs": 4, **settings})
+    return [learning_rate(asked, step, steps_per_epoch) for step in range(asked.epochs * steps_per_epoch)]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau"])
+def test_a_constant_rate_is_the_peak_at_every_step(schedule):
+    assert set(curve(schedule=schedule)) == {1.0}
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau", "step", "cosine", "one-cycle"])
+def test_warm_up_climbs_from_near_zero_to_the_peak_under_any_schedule(schedule):
+    rates = curve(schedule=schedule, warmup_share=0.25)
+    assert 0 < rates[0] < 0.1
+    assert np.diff(rates[:11]) == pytest.approx(np.full(10, (1 - rates[0]) / 10))
+    assert rates[10] == 1.0
+
+
+def test_cosine_is_halfway_down_in_the_middle_and_nearly_at_its_end_in_the_last_step():
+    rates = curve(schedule="cosine", final_lr_share=0.2)
+    assert rates[0] == 1.0
+    assert rates[20] == pytest.approx(0.6)
+    assert rates[10] == pytest.approx(0.2 + 0.8 * (1 + 2**-0.5) / 2)
+    assert 0.2 < rates[-1] < 0.21
+    assert (np.diff(rates) < 0).all()
+
+
+def test_one_cycle_climbs_for_three_tenths_and_falls_to_its_end():
+    rates = curve(schedule="one-cycle")
+    assert rates[0] == 1 / 25
+    assert rates.index(max(rates)) == 12
+    assert rates[12] == 1.0
+    assert (np.diff(rates[:13]) > 0).all()
+    assert (np.diff(rates[12:]) < 0).all()
+    assert rates[-1] < 0.01
+
+
+def test_step_multiplies_by_the_factor_every_so_many_epochs():
+    rates = curve(schedule="step", epochs=5, step_epochs=2, step_factor=0.5)
+    assert rates == [1.0] * 20 + [0.5] * 20 + [0.25] * 10
+
+
+SHARES = st.floats(0, 0.999)
+SETTINGS = st.builds(
+    FitSettings,
+    epochs=st.integers(1, 50),
+    peak_lr=st.floats(1e-9, 100),
+    schedule=st.sampled_from(["constant", "step", "cosine", "one-cycle", "plateau"]),
+    warmup_share=SHARES,
+    final_lr_share=SHARES,
+    step_epochs=st.integers(1, 60),
+    step_factor=st.floats(0.01, 0.99),
+)
+
+
+@given(SETTINGS, st.integers(1, 40), st.data())
+def test_the_rate_is_never_negative_and_never_above_the_peak(settings, steps_per_epoch, data):
+    step = data.draw(st.integers(0, settings.epochs * steps_per_epoch - 1))
+    assert 0 <= learning_rate(settings, step, steps_per_epoch) <= settings.peak_lr
