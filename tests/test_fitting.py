@@ -429,16 +429,27 @@ def test_a_gradient_that_is_not_finite_ends_training_before_any_weight_moves(cli
 # Averaged weights
 
 
+def test_a_module_ends_with_the_running_mean_of_its_weights():
+    pairs = [(torch.randn(8, 4), torch.tensor([0, 1] * 4)) for _ in range(3)]
+    plain, averaged = nn.Linear(4, 2), nn.Linear(4, 2)
+    averaged.load_state_dict(plain.state_dict())
+    for module, decay in ((plain, 0.0), (averaged, 0.9)):
+        list(fit(module, pairs, FitSettings(epochs=2, peak_lr=0.1, ema_decay=decay)))
+    assert not torch.equal(plain.weight, averaged.weight)
+
+
 def test_averaged_weights_are_a_running_mean_and_are_what_is_validated_and_kept(fresh, drawn):
     classifier = fresh(LABEL)
     data, validation = drawn(classifier, 24, size=8), drawn(classifier, seed=1)
     settings = FitSettings(epochs=2, peak_lr=0.02, ema_decay=0.7)
     state = fitting.begin(classifier, settings)
-    mean = None
+    mean, updates = None, 0
     for moment in fitting.steps(state, plan_for((LABEL,), settings), data, validation):
         if isinstance(moment, Step):
             now = weights_of(classifier.network)
-            mean = now if mean is None else {name: 0.7 * mean[name] + 0.3 * now[name] for name in now}
+            memory = min(0.7, (1 + updates) / (10 + updates))
+            mean = now if mean is None else {name: memory * mean[name] + (1 - memory) * now[name] for name in now}
+            updates += 1
     kept = weights_of(state.kept.network)
     assert all(torch.allclose(kept[name], mean[name], rtol=1e-5, atol=1e-7) for name in mean)
     assert not same(kept, weights_of(classifier.network))
