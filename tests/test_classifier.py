@@ -399,6 +399,15 @@ def test_yes_always_inverts_and_no_never_does(fresh):
     assert answered(made, white, "yes") == answered(made, black, "no") != answered(made, white, "no")
 
 
+def test_a_negative_is_noticed_where_the_training_pictures_edges_are_black_or_white(fresh):
+    made = fresh(KIND)  # border_level 0
+    assert made.looks_inverted(digit(255, 0))
+    assert not made.looks_inverted(digit(0, 255))
+    assert not made.looks_inverted(b"no picture")
+    of_photos = Classifier(made.network, made.heads, made.model, made.pixels, border_level=120.0)
+    assert not of_photos.looks_inverted(digit(255, 0))
+
+
 # Pictures that cannot be read
 
 

@@ -341,6 +341,18 @@ def test_val_in_words_names_split_interval_and_pictures(noonchi, shared):
     assert " pictures)\n" in words
 
 
+def test_predict_points_to_invert_for_a_negative_of_the_training_pictures(noonchi, here, bars):
+    images, labels = bars(60, classes=3)
+    images[:, [0, -1]] = images[:, :, [0, -1]] = 0
+    np.savez(here / "black_edges.npz", x=images, y=labels)
+    folder = train_here(here / "run", here / "black_edges.npz")
+    Image.fromarray(255 - images[0].reshape(images.shape[1:3])).save("negative.png")
+    assert noonchi("predict", folder, "negative.png").err == (
+        "note: 'negative.png' looks like a negative of the training pictures; try --invert auto\n"
+    )
+    assert noonchi("predict", folder, "negative.png", "--invert", "auto").err == ""
+
+
 def test_predict_shows_the_likeliest_classes_in_a_line_each(noonchi, shared):
     picture = shared / "data" / "cat" / "0.png"
     [line] = noonchi("predict", shared / "run", picture).out.splitlines()

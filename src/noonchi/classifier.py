@@ -27,6 +27,8 @@ WEIGHTS = "weights.safetensors"
 
 _DESCRIPTION = "classifier.json"
 _BATCH = 256
+_NEARLY_BLACK = 32
+"""Grey levels."""
 
 Picture = Path | str | bytes | np.ndarray
 Invert = Literal["no", "yes", "auto"]
@@ -97,6 +99,19 @@ class Classifier:
             for row, name in enumerate(names):
                 yield self._prediction(name, {head: values[row] for head, values in answers.items()})
             done += len(some)
+
+    def looks_inverted(self, picture: Picture) -> bool:
+        """Whether `invert="auto"` would turn a picture, where the training pictures' edges are black or white.
+
+        False for a picture that cannot be read.
+        """
+        if _NEARLY_BLACK < self.border_level < 255 - _NEARLY_BLACK:
+            return False
+        try:
+            frame = self._frame(picture, "no")
+        except DataError:
+            return False
+        return not np.array_equal(frame, pixels.invert(frame, "auto", self.border_level))
 
     def save(self, folder: Path) -> None:
         """Write `classifier.json` and `weights.safetensors` into an existing folder.

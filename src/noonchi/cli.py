@@ -139,6 +139,11 @@ def predict(run: Path, pictures: tuple[Path, ...], *, layout: str, top: int, inv
 
     loaded = classifier.load(run, trust_code=trust_code)
     paths = [path for given in pictures for path in sources.picture_paths(given)]
+    if invert == "no" and loaded.looks_inverted(paths[0]):
+        click.echo(
+            f"note: '{_printable(str(paths[0]))}' looks like a negative of the training pictures; try --invert auto",
+            err=True,
+        )
     unreadable: list[NoonchiError] = []
     predictions = loaded.stream(paths, invert, unreadable.append)
     if layout == "json":
@@ -163,16 +168,14 @@ def summary(network: str, size: str | None, classes: int, trust_code: bool, as_j
 
     NETWORK is a name (noonchi list networks), a recipe, your own as file.py:name, or a run folder.
     """
-    from noonchi import classifier, networks
-    from noonchi.summary import summarize
+    from noonchi import classifier
+    from noonchi.summary import summarize, summarize_named
 
     if Path(network).is_dir():
         loaded = classifier.load(network, trust_code=trust_code)
-        made, shape = loaded.network, loaded.shape
+        found = summarize(loaded.network, loaded.shape, network)
     else:
-        model, shape, heads = _usual(network, _shape(size), classes)
-        made = networks.build(model, shape, heads)
-    found = summarize(made, shape, network)
+        found = summarize_named(network, _shape(size), classes)
     if as_json:
         _print_json(found.to_json())
     else:
@@ -234,31 +237,6 @@ def _shape(size: str | None) -> Any:
     if not (1 <= height <= 10_000 and 1 <= width <= 10_000 and channels in (1, 3)):
         raise SettingsError(f"--size {size}: sides must be 1 to 10000, and channels 1 (grey) or 3 (colour).")
     return PictureShape(height, width, channels)
-
-
-def _usual(name: str, shape: Any, classes: int) -> tuple[Any, Any, Any]:
-    """The model, picture shape and heads of the recipe called `name`, else of one that uses the network `name`."""
-    from noonchi import settings
-    from noonchi.networks import PictureShape
-    from noonchi.results import Head
-
-    recipes = [settings.load(recipe) for recipe in settings.recipe_names()]
-    named = [r for r in recipes if r.recipe == name] or [r for r in recipes if r.model.network == name]
-    named = named or [r for r in recipes if name.startswith(r.model.network)]  # a variant, named after it
-    run = named[0] if named else settings.RunSettings()
-    model = run.model if run.recipe == name else run.model.but(network=name)
-    heads = run.heads or {"label": settings.HeadSettings()}
-    shape = shape or PictureShape(*(run.pixels.size or (28, 28)), run.pixels.channels or 1)
-    numbers = tuple(str(number) for number in range(classes))
-    made = tuple(
-        Head(
-            key,
-            head.kind or "classes",
-            tuple(dict.fromkeys(head.map.values())) if head.map else numbers[: 2 if head.kind == "binary" else None],
-        )
-        for key, head in heads.items()
-    )
-    return model, shape, made
 
 
 def _printable(text: str) -> str:

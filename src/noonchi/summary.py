@@ -17,7 +17,10 @@ from torch.backends.mha import get_fastpath_enabled, set_fastpath_enabled
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from noonchi import networks, settings
 from noonchi.networks import PictureShape, evaluating
+from noonchi.results import Head
+from noonchi.settings import HeadSettings, RunSettings
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,35 @@ def summarize(network: nn.Module, shape: PictureShape, name: str) -> Summary:
         multiply_adds=sum(layer.multiply_adds for layer in layers),
         memory_bytes=Memory(sum(weights.values()), sum(storage.nbytes() for storage in trace.storages.values())),
     )
+
+
+def summarize_named(name: str, shape: PictureShape | None = None, classes: int = 10) -> Summary:
+    """`summarize` for a recipe, a network's name or `file.py:name`, with fresh weights.
+
+    What `shape` and the heads leave open is taken from the recipe, or from one that uses the network; a variant such
+    as `photos-convnet-dropout` takes it from the network it is named after. Raises SettingsError for unknown names.
+
+    >>> summarize_named("mnist-convnet").parameters
+    93322
+    """
+    recipes = [settings.load(recipe) for recipe in settings.recipe_names()]
+    akin = (
+        [run for run in recipes if run.recipe == name]
+        or [run for run in recipes if run.model.network == name]
+        or [run for run in recipes if name.startswith(run.model.network)]
+        or [RunSettings()]
+    )[0]
+    model = akin.model if akin.recipe == name else akin.model.but(network=name)
+    shape = shape or PictureShape(*(akin.pixels.size or (28, 28)), akin.pixels.channels or 1)
+    heads = tuple(_head(key, head, classes) for key, head in (akin.heads or {"label": HeadSettings()}).items())
+    return summarize(networks.build(model, shape, heads), shape, name)
+
+
+def _head(name: str, head: HeadSettings, classes: int) -> Head:
+    if head.map:
+        return Head(name, head.kind or "classes", tuple(dict.fromkeys(head.map.values())))
+    count = 2 if head.kind == "binary" else classes
+    return Head(name, head.kind or "classes", tuple(str(number) for number in range(count)))
 
 
 class _Trace:
