@@ -93,7 +93,7 @@ class Passes:
 
     def in_order(self) -> Iterator[Batch]:
         """One pass."""
-        return (Batch(images, {"label": labels}) for images, labels in self.pairs)
+        return (Batch(images, {"label": labels.long()}) for images, labels in self.pairs)
 
 
 def of_split(frames: np.ndarray, index: Index, split: Split, run: RunSettings) -> Batches:

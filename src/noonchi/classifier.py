@@ -79,6 +79,8 @@ class Classifier:
         def refuse(error: DataError) -> None:
             raise error
 
+        if isinstance(pictures, str | Path | bytes):
+            pictures = [pictures]  # or its letters would be taken for pictures
         return list(self.stream(pictures, invert, refuse))
 
     def stream(
@@ -236,12 +238,17 @@ def _per_class(head: Head, row: np.ndarray) -> Sequence[float]:
 
 
 def _find(folder: Path) -> Path:
-    for place in (folder / "best", folder / "last", folder):
-        whole = files.settled(place)
-        if (whole / _DESCRIPTION).is_file():
-            return whole
+    best, last = (files.settled(folder / name) for name in ("best", "last"))
+    # the first epoch's end writes history.csv after best/: from then on last/ must not pass for it
+    for place in (best,) if best.exists() or (folder / "history.csv").exists() else (last, folder):
+        if (place / _DESCRIPTION).is_file():
+            return place
     if not folder.exists():
         raise RunError(f"'{folder}' does not exist; give a run folder, such as runs/digits-small-pictures-1.")
+    if best.exists() or (folder / "history.csv").exists():
+        raise RunError(
+            f"'{folder / 'best'}' is missing or lacks classifier.json. Restore it from a copy, or train again."
+        )
     raise RunError(f"'{folder}' holds no classifier: neither best/, last/ nor classifier.json is in it.")
 
 

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 import textwrap
 import traceback
 from collections.abc import Iterable
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ _TRUST = click.option("--trust-code", is_flag=True, help="Import the Python code
 
 def main() -> None:
     """The console script. Exit codes: 0 fine, 2 usage or settings, 3 data, 4 run or model file, 1 our bug."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # for as long as the process lives
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what this terminal cannot show
     sys.exit(_run())
@@ -43,6 +48,16 @@ def _run() -> int:
     except SystemExit as error:
         # click ends so after completing a word in the shell (0), and when the reader of a pipe has gone (1)
         code = 141 if error.code else 0
+    except OSError as error:  # a full disk, a folder that may not be written or read
+        code, line = (
+            4,
+            _printable(f"{error.strerror or error}: '{error.filename or 'output'}'. Make room or give another."),
+        )
+    except MemoryError as error:
+        code, line = (
+            2,
+            f"not enough memory: {error or 'the settings ask for too much'}. Lower pixels.size or the network.",
+        )
     except Exception:
         code, line = 1, f"this is a bug of noonchi's; please report it with these lines:\n{traceback.format_exc()}"
     if line:
@@ -86,18 +101,19 @@ def train(
         raise click.UsageError("DATA is missing: a folder of pictures, or a built-in name such as digits.")
     from noonchi import training
 
-    if resume is not None:
-        run = training.resume(resume, trust_code=trust_code)
-    else:
-        run = training.train(str(data), recipe, **options)
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():  # the user's network may print
+        if resume is not None:
+            run = training.resume(resume, trust_code=trust_code)
+        else:
+            run = training.train(str(data), recipe, trust_code=trust_code, **options)
     if as_json:
         _print_json(run.to_json())
         return
     click.echo(f"{run.epochs} epochs in {run.seconds:.1f} s")
     for scores in filter(None, (run.val, run.test)):
         _print_scores(scores)
-    click.echo(f"run in {run.folder}")
-    click.echo(f"next: noonchi predict {run.folder} PICTURE...")
+    click.echo(f"run in {_printable(str(run.folder))}")
+    click.echo(f"next: noonchi predict {_printable(str(run.folder))} PICTURE...")
 
 
 @noonchi.command()
@@ -111,7 +127,7 @@ def val(run: Path, data: str | None, split: Any, trust_code: bool, as_json: bool
     from noonchi.score import score
     from noonchi.terminal import Terminal
 
-    with Terminal() as show:
+    with Terminal() as show, redirect_stdout(sys.stderr) if as_json else nullcontext():
         scores = score(run, split, data, trust_code=trust_code, show=show)
     if as_json:
         _print_json({"run": str(run), "split": scores.split, **scores.to_json()})
@@ -160,7 +176,9 @@ def predict(run: Path, pictures: tuple[Path, ...], *, layout: str, top: int, inv
 @noonchi.command()
 @click.argument("network")
 @click.option("--size", metavar="HxWxC", help="Size of the pictures, such as 28x28x1, where it is not the usual one.")
-@click.option("--classes", type=click.IntRange(min=2), default=10, show_default=True, help="Classes to tell apart.")
+@click.option(
+    "--classes", type=click.IntRange(2, 100_000), default=10, show_default=True, help="Classes to tell apart."
+)
 @_TRUST
 @_JSON
 def summary(network: str, size: str | None, classes: int, trust_code: bool, as_json: bool) -> None:

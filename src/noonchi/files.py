@@ -23,7 +23,7 @@ def write(path: Path, content: bytes | str) -> None:
     new = _beside(path, _NEW)
     try:
         with new.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)

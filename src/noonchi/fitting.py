@@ -1,9 +1,10 @@
 """The training loop: a generator of epochs whose caller keeps control, and the state that makes it resumable."""
 
+import copy
 import math
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -62,13 +63,7 @@ class State:
         """The classifier that is validated and saved: with averaged weights where `ema_decay` asks for them."""
         if self.averaged is None:
             return self.classifier
-        return Classifier(
-            self.averaged.module,
-            self.classifier.heads,
-            self.classifier.model,
-            self.classifier.pixels,
-            self.classifier.border_level,
-        )
+        return replace(self.classifier, network=self.averaged.module)
 
 
 def fit(
@@ -106,6 +101,17 @@ def begin(classifier: Classifier, settings: FitSettings) -> State:
     """The state before the first step."""
     averaged = averaged_copy(classifier.network, settings.ema_decay) if settings.ema_decay > 0 else None
     return State(classifier, optimizer_for(classifier.network, settings), averaged)
+
+
+def rehearse(classifier: Classifier, plan: Plan, batches: Batches) -> None:
+    """Take the first step on a copy, so that a network that cannot be trained is found before anything is written.
+
+    Raises as `fit` does.
+    """
+    state = begin(replace(classifier, network=copy.deepcopy(classifier.network)), plan.settings)
+    batch = next(batches.of_epoch(state.epoch))
+    with seeded(batch.images.device.type, plan.seed, "step", state.epoch, state.step):
+        _take(state, plan, batch, len(batches))
 
 
 def steps(
@@ -156,9 +162,12 @@ def metric_names(heads: tuple[Head, ...], *, validated: bool) -> list[str]:
 
 def monitored(settings: FitSettings, heads: tuple[Head, ...], *, validated: bool) -> str:
     """The metric that decides the best epoch. Raises SettingsError where it is not one of the run's."""
+    names = metric_names(heads, validated=validated)
+    if len(set(names)) < len(names):
+        clash = next(name for name in names if names.count(name) > 1)
+        raise SettingsError(f"two metrics would be called '{clash}'; rename the head '{clash.split('_')[0]}'.")
     if settings.monitor == "val_loss" and not validated:
         return "loss"
-    names = metric_names(heads, validated=validated)
     if settings.monitor not in names:
         raise SettingsError(
             f"fit.monitor = '{settings.monitor}' is not a metric of this run. {did_you_mean(settings.monitor, names)}"
@@ -172,6 +181,8 @@ def _classifier_of(module: nn.Module) -> Classifier:
 
 
 def _batches(given: Batches | Pairs) -> Batches | Passes:
+    if not hasattr(given, "__len__"):
+        raise TypeError(f"batches are gone through again and again: give a list or a DataLoader, not a {type(given)}.")
     return given if isinstance(given, Batches) else Passes(given)
 
 

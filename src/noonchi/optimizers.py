@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from noonchi.errors import SettingsError
 from noonchi.settings import FitSettings
 
 _ONE_CYCLE_START = 1 / 25
@@ -20,6 +21,10 @@ def optimizer_for(network: nn.Module, settings: FitSettings) -> torch.optim.Opti
     the steps of weights whose gradients are below about 1e-3.
     """
     weights = [weight for weight in network.parameters() if weight.requires_grad]
+    if not weights:
+        raise SettingsError(
+            "the network has no weights to train; give it a layer that has some, or let some require grad."
+        )
     lr, decay, epsilon = settings.peak_lr, settings.weight_decay, settings.epsilon
     match settings.optimizer:
         case "sgd":

@@ -1,6 +1,7 @@
 """The folder of a run: its name, its lock, its log and what it was made from."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -64,8 +65,9 @@ def refuse_used(folder: Path) -> None:
 def next_folder(data: str, recipe: str) -> Path:
     """The first free `runs/<data>-<recipe>-<n>`, made so that no other run takes it."""
     number = 1
+    safe = re.sub(r"[^\w.-]", "-", recipe).strip(".-") or "custom"
     while True:
-        folder = Path("runs") / f"{data}-{recipe}-{number}"
+        folder = Path("runs") / f"{data}-{safe}-{number}"
         try:
             make(folder, exist_ok=False)
         except FileExistsError:
@@ -104,16 +106,19 @@ def source(folder: Path, run: RunSettings, data: Data | None = None) -> Data:
 
 def refuse_changed(folder: Path, index: Index) -> None:
     """Raises DataError where a run's pictures are not those that `splits.csv` records, if it does yet."""
-    changed = sources.differences(index, folder / SPLITS) if (folder / SPLITS).exists() else None
+    try:
+        changed = sources.differences(index, folder / SPLITS) if (folder / SPLITS).exists() else None
+    except DataError as error:
+        raise RunError(f"{error} Restore it from a copy, or train again.") from None
     if changed:
         raise DataError(f"the pictures of '{folder}' have changed: {changed}. Start a new run on them.")
 
 
-def refuse_code(folder: Path, run: RunSettings, *, trust_code: bool) -> None:
-    """Raises RunError where a run would import Python code that its user did not say to trust."""
+def refuse_code(place: Path, run: RunSettings, *, trust_code: bool) -> None:
+    """Raises RunError where a run or recipe would import Python code that its user did not say to trust."""
     if ":" in run.model.network and not trust_code:
         raise RunError(
-            f"'{folder}' uses its own network '{run.model.network}', which is Python code to import. "
+            f"'{place}' uses its own network '{run.model.network}', which is Python code to import. "
             "If you trust it, say so: --trust-code, or trust_code=True."
         )
 

@@ -34,7 +34,7 @@ from noonchi.fitting import Plan, State
 from noonchi.losses import Objective
 from noonchi.results import Epoch, Note, Split
 from noonchi.runs import Run, Show
-from noonchi.settings import HeadSettings, RunSettings
+from noonchi.settings import HeadSettings, PixelSettings, RunSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Terminal
 
@@ -66,6 +66,7 @@ def train(
     out: str | Path | None = None,
     overrides: Iterable[str] = (),
     size: int | None = None,
+    trust_code: bool = False,
     show: Show | None = None,
     **flags: Any,
 ) -> Run:
@@ -74,17 +75,21 @@ def train(
     `data` is a folder, a CSV, an .npz, a folder of IDX files, a built-in name, or arrays (images, labels). Without a
     `recipe` one is picked by the data. `overrides` are `"section.key=value"`; `epochs`, `batch_size`, `lr`, `size`
     (pixels a side), `seed` and `device` are short for the usual ones. `out` is the run's folder, else the next
-    `runs/<data>-<recipe>-<n>`. `show` is called with each `Note`, `Reading`, `Step` and `Epoch`; without it they go
+    `runs/<data>-<recipe>-<n>`. A recipe file that names a Python network needs `trust_code`; one named in `overrides`
+    does not. `show` is called with each `Note`, `Reading`, `Step` and `Epoch`; without it they go
     to the terminal. Raises SettingsError, DataError and RunError, and StoppedError where a signal asked to stop.
     """
     if unknown := flags.keys() - _FLAGS.keys():
         raise TypeError(f"train() got an unexpected keyword argument '{min(unknown)}'")
     changes = [f"{_FLAGS[flag]}={value}" for flag, value in flags.items() if value is not None]
     changes += [f"pixels.size=[{size}, {size}]"] if size is not None else []
+    changes += [overrides] if isinstance(overrides, str) else overrides
     if out is not None:
         runs.refuse_used(Path(out))
     with nullcontext(show) if show else Terminal() as tell:
-        run, index = _choose(data, recipe, [*changes, *overrides], tell)
+        if recipe is not None:
+            _refuse_code(Path(recipe), changes, trust_code=trust_code)
+        run, index = _choose(data, recipe, changes, tell)
         run = _resolved(run, index, data)
         folder = Path(out) if out is not None else runs.next_folder(index.name, run.recipe)
         return _stages(folder, run, index, tell, fresh=True)
@@ -104,24 +109,30 @@ def resume(folder: str | Path, data: Data | None = None, *, trust_code: bool = F
         return _stages(place, run, index, tell, fresh=False)
 
 
+def _refuse_code(recipe: Path, changes: list[str], *, trust_code: bool) -> None:
+    """A network that the caller names is the caller's; one that a recipe file names may be anybody's."""
+    if not any(change.startswith("model.network=") for change in changes):
+        runs.refuse_code(recipe, settings.load(str(recipe)), trust_code=trust_code)
+
+
 def _choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show) -> tuple[RunSettings, Index]:
     if recipe is not None:
         run = settings.load(recipe, changes)
         return run, sources.load(data, run.data, run.heads)
     run = settings.load("small-pictures", changes)  # wrong settings are found before pictures are read
     index = sources.load(data, run.data, run.heads)
-    name, why, extra = _recipe_for(index)
+    name, why, extra = _recipe_for(index, pixels.resolve(run.pixels, index.array, index.files))
     show(Note(f"recipe {name}, for {why}"))
     return settings.load(name, [*extra, *changes]), index
 
 
-def _recipe_for(index: Index) -> tuple[str, str, list[str]]:
-    count = len(index.ids)
-    if index.array is not None and max(index.array.shape[1:3]) <= _SMALL:
-        height, width, channels = index.array.shape[1:]
-        return "small-pictures", f"{count:,} {'grey' if channels == 1 else 'colour'} pictures of {height}x{width}", []
-    # its one sigmoid is the course's, for two classes; here the heads are the data's own
-    return "photos-scratch", f"{count:,} pictures", ["heads={}"]
+def _recipe_for(index: Index, resolved: PixelSettings) -> tuple[str, str, list[str]]:
+    shape = classifier.picture_shape(resolved)
+    what = f"{len(index):,} {'grey' if shape.channels == 1 else 'colour'} pictures of {shape.height}x{shape.width}"
+    if max(shape.height, shape.width) <= _SMALL:
+        return "small-pictures", what, []
+    # the recipe's one sigmoid is the course's, for two classes; here the heads are the data's own
+    return "photos-scratch", what, ["heads={}"]
 
 
 def _resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
@@ -139,7 +150,7 @@ def _resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
 
 def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: bool) -> Run:
     runs.make(folder)
-    with runs.opened(folder, show) as tell:
+    with runs.opened(folder, show) as tell, networks.blaming(run.model.network):
         if fresh:
             runs.refuse_used(folder)  # once more: another process may have begun here since
         device.prepare(run.device)
@@ -151,12 +162,16 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         fitting.monitored(run.fit, index.heads, validated=material.validation is not None)
         start = _first_classifier(frames, index, run, material.training)
         run = _with_precision(run, start, material, tell)
+        if ":" in run.model.network:
+            fitting.rehearse(start, _plan(run, material), material.training)
         state = fitting.begin(start, run.fit)
         if fresh:
             sources.write_splits(folder / runs.SPLITS, index)
             files.write(folder / runs.RECIPE, settings.to_toml(run))
         elif checkpoint.restore(folder / "last", state):
-            tell(Note(f"resumed in epoch {state.epoch} after step {state.step}"))
+            ended = fitting.finished(state, run.fit)
+            where = "had ended; scoring it again" if ended else f"goes on in epoch {state.epoch}, step {state.step + 1}"
+            tell(Note(f"the run {where}"))
         _fit(folder, run, state, material, tell)
         return _finish(folder, run, state, material)
 
@@ -168,6 +183,12 @@ def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) ->
         show(Note("validating on the test split, as the recipe asks: the test figure is not an honest one"))
         validation = test
     labels = {name: values[training.positions] for name, values in index.labels.items()}
+    for head in index.heads:
+        counts = index.counts(head.name).get("train", {})
+        if missing := [name for name, count in counts.items() if not count]:
+            show(Note(f"no training picture of {', '.join(map(repr, missing[:10]))}: it cannot be learnt"))
+    if not test.num_pictures:
+        show(Note("no test pictures: the run will have no test score"))
     return _Material(
         training,
         validation if validation.num_pictures else None,
@@ -194,11 +215,14 @@ def _with_precision(run: RunSettings, start: Classifier, material: _Material, sh
     return run.but(device=chosen)
 
 
+def _plan(run: RunSettings, material: _Material) -> Plan:
+    return Plan(run.fit, material.objectives, run.seed, run.device.precision)
+
+
 def _fit(folder: Path, run: RunSettings, state: State, material: _Material, show: Show) -> None:
     saved_at = time.monotonic()
-    plan = Plan(run.fit, material.objectives, run.seed, run.device.precision)
     with _stop_asked() as stop:
-        for moment in fitting.steps(state, plan, material.training, material.validation):
+        for moment in fitting.steps(state, _plan(run, material), material.training, material.validation):
             show(moment)
             ended = isinstance(moment, Epoch)
             if isinstance(moment, Epoch):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noonchi.errors import SettingsError, did_you_mean
+from noonchi.errors import NoonchiError, SettingsError, did_you_mean
 from noonchi.networks.deep_convnet import deep_convnet
 from noonchi.networks.lenet5 import lenet5
 from noonchi.networks.mlp import mlp
@@ -21,7 +21,7 @@ from noonchi.networks.two_branch import TwoBranch, digit_and_odd, digit_and_odd_
 from noonchi.results import Head
 from noonchi.settings import ModelSettings
 
-__all__ = ["NETWORKS", "PictureShape", "build", "evaluating", "forward", "glorot", "lasting_name"]
+__all__ = ["NETWORKS", "PictureShape", "blaming", "build", "evaluating", "forward", "glorot", "lasting_name"]
 
 NETWORKS: dict[str, Builder] = {
     "lenet5": lenet5,
@@ -59,6 +59,22 @@ def build(settings: ModelSettings, shape: PictureShape, heads: Heads) -> nn.Modu
     for count, answer in answers.items():  # one finds a stray `squeeze`, two a `view(1, -1)`
         _check(name, answer, heads, count)
     return glorot(network) if name in NETWORKS else network
+
+
+@contextmanager
+def blaming(name: str) -> Iterator[None]:
+    """Makes what a user's own network raises one line that names it and the place in its code.
+
+    Raises SettingsError.
+    """
+    try:
+        yield
+    except (NoonchiError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if name in NETWORKS:
+            raise
+        raise SettingsError(f"network '{name}' cannot be trained: {where_it_failed(error)}.") from error
 
 
 def lasting_name(name: str) -> str:
