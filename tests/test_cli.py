@@ -249,7 +249,7 @@ def no_classifier(run):
         (cut_weights, "weights.safetensors' cannot be read: it is not a whole safetensors file"),
         (of_tomorrow, "has format 99; this noonchi reads up to 1. Upgrade noonchi."),
         (no_json, "classifier.json' cannot be read as JSON"),
-        (no_classifier, "'run' holds no classifier"),
+        (no_classifier, "'run/best' is missing or lacks classifier.json"),
         (shutil.rmtree, "'run' "),
     ],
 )
@@ -489,3 +489,72 @@ def test_python_dash_m_noonchi_tells_the_version_and_a_wrong_option(here):
     assert done.stderr.decode() == (
         "noonchi: No such option '--epoch'. Did you mean '--epochs'? See: python -m noonchi train --help\n"
     )
+
+
+FAILING = {
+    "no weights to train": "def net(): return nn.Sequential(nn.AdaptiveAvgPool2d((1, 3)), nn.Flatten())",
+    "cannot be trained: ": """
+class net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.LazyLinear(3))
+    def forward(self, images):
+        return super().forward(images).detach()
+""",
+    "the loss became nan": """
+class net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.LazyLinear(3))
+    def forward(self, images):
+        return super().forward(images) * float("nan")
+""",
+}
+
+
+@pytest.mark.parametrize("told", FAILING)
+def test_an_own_network_that_cannot_be_trained_is_one_line_and_leaves_nothing(noonchi, here, told):
+    (here / "failing.py").write_text(f"from torch import nn\n{FAILING[told]}\n")
+    answer = noonchi("train", "a.npz", "--set", "model.network=failing.py:net", "--out", "own", *QUICK)
+    assert answer.code in (2, 4)
+    assert told in answer.err.splitlines()[-1]
+    assert "Traceback" not in answer.err
+    assert not (here / "own").exists()
+
+
+def test_a_recipe_file_that_names_python_code_needs_trust(noonchi, here):
+    (here / "net.py").write_text(OWN + "open('ran', 'w').close()\n")
+    (here / "shared.toml").write_text('[model]\nnetwork = "net.py:Net"\n')
+    line = one_line(noonchi("train", "a.npz", "--recipe", "shared.toml", "--out", "own", *QUICK), 4)
+    assert "--trust-code" in line
+    assert not (here / "ran").exists()
+
+
+def test_what_an_own_network_prints_stays_off_the_json(noonchi, here):
+    (here / "net.py").write_text(OWN + "print('HELLO')\n")
+    quick = ("--epochs", 1, "--out", "own", *QUICK)
+    answer = noonchi("train", "a.npz", "--set", "model.network=net.py:Net", "--json", *quick)
+    assert json.loads(answer.out)["epochs"] == 1
+    assert "HELLO" in answer.err
+
+
+def test_a_recipes_name_cannot_lead_out_of_runs(noonchi, here):
+    answer = noonchi("train", "a.npz", "--set", "recipe=../../evil\n", "--epochs", 1, *SMALL)
+    assert answer.code == 0
+    assert [entry.name for entry in (here / "runs").iterdir()] == ["a-evil-1"]
+
+
+def test_a_full_disk_is_one_line(noonchi, shared):
+    done = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m noonchi list settings > /dev/full",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
+
+
+def test_last_does_not_pass_for_best(noonchi, run):
+    shutil.rmtree(run / "best")
+    assert "best' is missing" in one_line(noonchi("val", run), 4)

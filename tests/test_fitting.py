@@ -533,3 +533,14 @@ def test_the_trial_loss_of_a_precision_changes_nothing(fresh, drawn):
     assert losses[0] == losses[1]
     assert same(weights_of(classifier.network), before)
     assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_batches_that_can_be_gone_through_only_once_are_refused():
+    pairs = ((torch.randn(2, 4), torch.tensor([0, 1])) for _ in range(3))
+    with pytest.raises(TypeError, match="give a list or a DataLoader"):
+        next(fit(nn.Linear(4, 2), pairs, FitSettings(epochs=1)))
+
+
+def test_class_numbers_of_any_whole_type_train():
+    pairs = [(torch.randn(2, 4), torch.tensor([0, 1], dtype=torch.int32))]
+    assert len(list(fit(nn.Linear(4, 2), pairs, FitSettings(epochs=2)))) == 2

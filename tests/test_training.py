@@ -238,7 +238,7 @@ def test_without_a_recipe_photos_get_one_for_photos(tmp_path, bars):
     draw_class_folders(tmp_path / "photos", bars)
     shown = []
     run = noonchi.train(tmp_path / "photos", epochs=1, size=128, overrides=QUICK[:3], show=shown.append)
-    assert Note("recipe photos-scratch, for 20 pictures") in shown
+    assert Note("recipe photos-scratch, for 20 grey pictures of 128x128") in shown
     assert run.classifier.shape[:2] == (128, 128)
 
 
@@ -287,7 +287,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(tmp_path, bars):
     shown = []
     resumed = noonchi.resume("stopped", data, show=shown.append)
     whole = noonchi.train(data, "mnist-one-conv", out="whole", show=lambda _: None, **options)
-    assert Note("resumed in epoch 2 after step 0") in shown
+    assert Note("the run goes on in epoch 2, step 1") in shown
     assert [event.number for event in shown if isinstance(event, Epoch)] == [2, 3]
     assert last_weights(resumed.folder) == last_weights(whole.folder)
     assert resumed.epochs == 3
@@ -320,3 +320,24 @@ def test_a_loss_that_is_no_number_stops_training_and_what_was_saved_is_whole(bar
     saved = [folder for folder in (Path("new/best"), Path("new/last")) if folder.exists()]
     weights = [weight for folder in saved for weight in noonchi.load(folder).network.parameters()]
     assert all(weight.isfinite().all() for weight in weights)
+
+
+def test_small_colour_pictures_get_the_recipe_for_small_ones(tmp_path, bars):
+    images, labels = bars(40, classes=2, side=32, channels=3)
+    shown = []
+    noonchi.train((images, labels), epochs=1, out=tmp_path / "run", overrides=QUICK[:3], show=shown.append)
+    assert Note("recipe small-pictures, for 40 colour pictures of 32x32") in shown
+
+
+def test_a_class_without_training_pictures_is_told(tmp_path, bars):
+    images, labels = bars(60, classes=3)
+    last = labels == labels[-1]
+    arrays = {"x_train": images[~last], "y_train": labels[~last], "x_test": images, "y_test": labels}
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert any(note.startswith("no training picture of ") for note in train(tmp_path / "a.npz").notes)
+
+
+def test_heads_whose_metrics_would_share_a_name_are_refused(tmp_path, bars):
+    images, labels = bars(60, classes=2)
+    with pytest.raises(SettingsError, match="two metrics would be called 'val_loss'; rename the head 'val'"):
+        train((images, {"val": labels, "b": labels}))

@@ -187,7 +187,7 @@ def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) ->
         counts = index.counts(head.name).get("train", {})
         if missing := [name for name, count in counts.items() if not count]:
             show(Note(f"no training picture of {', '.join(map(repr, missing[:10]))}: it cannot be learnt"))
-    if not test.num_pictures:
+    if run.data.test_share and not test.num_pictures:
         show(Note("no test pictures: the run will have no test score"))
     return _Material(
         training,

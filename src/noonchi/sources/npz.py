@@ -28,9 +28,9 @@ def read(path: Path) -> Raw:
                 raise DataError(f"'{path}' holds one array; save images and labels with np.savez(path, x=..., y=...).")
             return arrays.read(path.stem, _pieces(archive, path))
     except (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        if "pickle" in str(error):
-            raise DataError(f"'{path}' holds pickled objects, which are never read; save numbers or texts.") from None
-        raise DataError(f"'{path}' cannot be read as an .npz of plain arrays: {error}.") from None
+        # NumPy's own words advise to load such a file unsafely
+        reason = "pickled objects are never read; save numbers or texts" if "pickle" in str(error) else error
+        raise DataError(f"'{path}' cannot be read as an .npz of plain arrays: {reason}.") from None
 
 
 def _pieces(archive: Any, path: Path) -> dict[str, tuple[Any, Any]]:
