@@ -203,7 +203,8 @@ def test_a_used_out_is_refused(tmp_path: Path) -> None:
 def test_asking_to_stop_is_an_interrupt_that_leaves_nothing(tmp_path: Path) -> None:
     fit = f"noonchi.ImageClassifier(epochs=100_000, verbose=True, overrides=['{ONE_THREAD}']).fit"
     code = f"import numpy as np, noonchi; {fit}(np.eye(4), [0, 1, 0, 1])"
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    # torch makes a folder for a compiler there, which is not ours to keep clean
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path.parent / "torch")}
     training = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment)
     assert training.stderr is not None
     assert "val_loss" in training.stderr.readline()
