@@ -3,6 +3,7 @@
 import os
 import random
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -17,6 +19,10 @@ BESIDE_THE_CHECKOUT = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # a run started in the background ignores SIGINT, and so would every child that a test interrupts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    hypothesis.settings.register_profile("any machine", deadline=None)
+    hypothesis.settings.load_profile("any machine")
     # not a fixture: the examples in src/ and child processes must see it too
     folder = tempfile.TemporaryDirectory(prefix="noonchi-cache-")
     config.add_cleanup(folder.cleanup)

@@ -1,6 +1,7 @@
 """Whatever ends a process, `--resume` gives the bits of a run that was never stopped."""
 
 import csv
+import json
 import signal
 import subprocess
 import sys
@@ -112,11 +113,14 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bits(tmp_path, rng,
     whole = unbroken(tmp_path, recipe)
     child = start("a.npz", "--recipe", "r.toml", "--out", folder)
     wait_for((folder / "recipe.toml").exists, child)
+    killed = 0
     for _ in range(kills):
         die_at_a_random_moment(child, folder, rng)
         code, told = end(child)
-        assert code == -signal.SIGKILL, told
+        assert code in (-signal.SIGKILL, 0), told  # 0: on a busy machine it was done before it was killed
+        killed += code != 0
         child = start("--resume", folder)
+    assert killed
     code, told = end(child)
     assert code == 0, told
     assert identity(folder) == identity(whole)
@@ -125,23 +129,20 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bits(tmp_path, rng,
 
 def die_at_a_random_moment(child, folder, rng):
     """After some more saves, and then a little later: within a step, a save, or the preparation of a resumed run."""
-    saves = {last_save(folder)}
     wanted = rng.randrange(20)
-
-    def saved_often_enough():
-        saves.add(last_save(folder))
-        return len(saves) > wanted
-
-    wait_for(saved_often_enough, child)
+    enough = saved_steps(folder) + wanted
+    wait_for(lambda: saved_steps(folder) >= enough, child)
     time.sleep(rng.random() * (2 if wanted == 0 else 0.03))
     child.kill()
 
 
-def last_save(folder):
+def saved_steps(folder):
+    """How many steps the last save had done, while saves go on."""
     try:
-        return (folder / "last").stat().st_ctime_ns
-    except FileNotFoundError:
-        return None
+        record = json.loads((files.settled(folder / "last") / "training.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0
+    return (record["epoch"] - 1) * 1000 + record["step"]
 
 
 # Stopped

@@ -276,7 +276,9 @@ def _stop_asked() -> Iterator[threading.Event]:
         stop.set()
         signal.signal(number, before[number])
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    # one that is ignored stays so: that is how a shell starts what Ctrl-C must not reach
+    heeded = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) != signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heeded}
     try:
         yield stop
     finally:
