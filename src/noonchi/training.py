@@ -199,7 +199,7 @@ def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) ->
 
 def _first_classifier(frames: np.ndarray, index: Index, run: RunSettings, training: Batches) -> Classifier:
     some = training.positions[:: max(1, len(training.positions) // 256)]
-    with device.seeded(str(run.device.name), run.seed, "weights"):
+    with device.seeded(run.device.name, run.seed, "weights"):
         made = classifier.create(index.heads, run.model, run.pixels, pixels.border_level(frames[some]))
     made.network.to(run.device.name)
     return made
