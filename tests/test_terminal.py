@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from noonchi.results import Epoch, Note, Reading, Step
-from noonchi.terminal import Terminal, epoch_line, printable
+from noonchi.results import Epoch, Note, Reading, Step, printable
+from noonchi.terminal import Terminal, epoch_line
 
 METRICS = {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.4, "val_accuracy": 0.8}
 

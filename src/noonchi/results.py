@@ -172,6 +172,15 @@ class Prediction:
         return out
 
 
+def printable(text: str) -> str:
+    """One line without control codes, which the name of a file or of a class may hold: they become escapes.
+
+    >>> printable("눈치" + chr(27) + ".png") == "눈치" + chr(92) + "x1b.png"
+    True
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def inert(text: str) -> str:
     """A text as CSV holds it, so that no spreadsheet runs it as a formula: `'` before one that begins like one.
 

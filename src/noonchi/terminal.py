@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from noonchi.results import Epoch, Note, Reading, Step
+from noonchi.results import Epoch, Note, Reading, Step, printable
 
 Event = Note | Reading | Step | Epoch
 
@@ -60,15 +60,6 @@ class Terminal:
             self._progress.stop()
             self._progress.remove_task(self._task)
             self._task = None
-
-
-def printable(text: str) -> str:
-    """One line without control codes, which the name of a file or of a class may hold: they become escapes.
-
-    >>> printable("눈치" + chr(27) + ".png") == "눈치" + chr(92) + "x1b.png"
-    True
-    """
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def epoch_line(epoch: Epoch) -> str:

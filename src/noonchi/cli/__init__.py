@@ -1,0 +1,69 @@
+"""The command line: arguments in, exit codes out. Torch is imported by the commands that need it, not by --help."""
+
+import io
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from noonchi.cli.describing import list_, summary
+from noonchi.cli.predicting import predict
+from noonchi.cli.training import train, val
+from noonchi.errors import NoonchiError
+from noonchi.results import printable
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 fine, 2 usage or settings, 3 data, 4 run or model file, 1 our bug."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # for as long as the process lives
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what this terminal cannot show
+    sys.exit(_run())
+
+
+def _run() -> int:
+    code, line = 0, ""
+    try:
+        noonchi(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "noonchi"
+        code, line = error.exit_code, f"{' '.join(error.format_message().split())} See: {where} --help"
+    except NoonchiError as error:
+        code, line = error.exit_code, printable(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        code, line = 130, "stopped."
+    except SystemExit as error:
+        # click ends so after completing a word in the shell (0), and when the reader of a pipe has gone (1)
+        code = 141 if error.code else 0
+    except OSError as error:  # a full disk, a folder that may not be written or read
+        code, line = (
+            4,
+            printable(f"{error.strerror or error}: '{error.filename or 'output'}'. Make room or give another."),
+        )
+    except MemoryError as error:
+        code, line = (
+            2,
+            f"not enough memory: {error or 'the settings ask for too much'}. Lower pixels.size or the network.",
+        )
+    except Exception:
+        code, line = 1, f"this is a bug of noonchi's; please report it with these lines:\n{traceback.format_exc()}"
+    if line:
+        click.echo(f"noonchi: {line}", err=True)
+    return code
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(package_name="noonchi")
+def noonchi() -> None:
+    """Train, look into and use image classifiers."""
+
+
+for command in (train, val, predict, summary, list_):
+    noonchi.add_command(command)

@@ -1,0 +1,96 @@
+"""`noonchi summary` and `noonchi list`."""
+
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import click
+
+from noonchi.cli.printing import JSON, TRUST, print_json
+from noonchi.errors import SettingsError
+
+
+@click.command()
+@click.argument("network")
+@click.option("--size", metavar="HxWxC", help="Size of the pictures, such as 28x28x1, where it is not the usual one.")
+@click.option(
+    "--classes", type=click.IntRange(2, 100_000), default=10, show_default=True, help="Classes to tell apart."
+)
+@TRUST
+@JSON
+def summary(network: str, size: str | None, classes: int, trust_code: bool, as_json: bool) -> None:
+    """Layers, shapes and parameters of NETWORK.
+
+    NETWORK is a name (noonchi list networks), a recipe, your own as file.py:name, or a run folder.
+    """
+    from noonchi import classifier
+    from noonchi.summary import summarize, summarize_named
+
+    if Path(network).is_dir():
+        loaded = classifier.load(network, trust_code=trust_code)
+        found = summarize(loaded.network, loaded.shape, network)
+    else:
+        found = summarize_named(network, _shape(size), classes)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        click.echo(found.to_text(min(shutil.get_terminal_size().columns, 120)), nl=False)
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(["recipes", "networks", "datasets", "settings"]))
+@JSON
+def list_(what: str, as_json: bool) -> None:
+    """Name what noonchi brings along, and the settings there are."""
+    rows = {"recipes": _recipes, "networks": _networks, "datasets": _datasets, "settings": _settings}[what]()
+    if as_json:
+        print_json({what: [{"name": name, "about": about} for name, about in rows.items()]})
+        return
+    indent = " " * (max(map(len, rows)) + 2)
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize  # a pipe gets a line each
+    for name, about in rows.items():
+        click.echo(textwrap.fill(f"{name:<{len(indent)}}{about}", columns, subsequent_indent=indent).rstrip())
+
+
+def _recipes() -> dict[str, str]:
+    from noonchi import settings
+
+    return {name: settings.load(name).about for name in settings.recipe_names()}
+
+
+def _networks() -> dict[str, str]:
+    from noonchi.networks import NETWORKS
+
+    return {name: (build.__doc__ or "").partition("\n")[0] for name, build in NETWORKS.items()}
+
+
+def _datasets() -> dict[str, str]:
+    from noonchi.sources.builtin import NAMES
+
+    return {name: f"{built_in.about}{_not_here(built_in.at_hand())}" for name, built_in in NAMES.items()}
+
+
+def _settings() -> dict[str, str]:
+    from noonchi.settings import described
+
+    return described()
+
+
+def _not_here(at_hand: bool) -> str:
+    return "" if at_hand else " (not at hand yet)"
+
+
+def _shape(size: str | None) -> Any:
+    from noonchi.networks import PictureShape
+
+    if size is None:
+        return None
+    try:
+        height, width, channels = (int(part) for part in size.lower().split("x"))
+    except ValueError:
+        raise SettingsError(f"--size {size}: write height, width and channels as 28x28x1.") from None
+    if not (1 <= height <= 10_000 and 1 <= width <= 10_000 and channels in (1, 3)):
+        raise SettingsError(f"--size {size}: sides must be 1 to 10000, and channels 1 (grey) or 3 (colour).")
+    return PictureShape(height, width, channels)

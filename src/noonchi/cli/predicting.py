@@ -1,0 +1,68 @@
+"""`noonchi predict`."""
+
+import csv
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from noonchi.cli.printing import TRUST, print_json
+from noonchi.errors import NoonchiError
+from noonchi.results import inert, printable
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--format", "layout", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option("--json", "layout", flag_value="json", help="The same as --format json.")
+@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes shown a picture.")
+@click.option(
+    "--invert",
+    type=click.Choice(["no", "yes", "auto"]),
+    default="no",
+    show_default=True,
+    help="Turn black to white first; auto: where the picture's edges are then more like the training pictures'.",
+)
+@TRUST
+def predict(run: Path, pictures: tuple[Path, ...], *, layout: str, top: int, invert: Any, trust_code: bool) -> None:
+    """Say what RUN's classifier sees in each picture. A folder stands for the pictures in it."""
+    from noonchi import classifier, sources
+
+    loaded = classifier.load(run, trust_code=trust_code)
+    paths = [path for given in pictures for path in sources.picture_paths(given)]
+    if invert == "no" and loaded.looks_inverted(paths[0]):
+        click.echo(
+            f"note: '{printable(str(paths[0]))}' looks like a negative of the training pictures; try --invert auto",
+            err=True,
+        )
+    unreadable: list[NoonchiError] = []
+    predictions = loaded.stream(paths, invert, unreadable.append)
+    if layout == "json":
+        for prediction in predictions:
+            print_json(prediction.to_json(top))
+    else:
+        _print_predictions(predictions, top, as_csv=layout == "csv")
+    for error in unreadable[:-1]:
+        click.echo(f"noonchi: {printable(str(error))}", err=True)
+    if unreadable:
+        raise unreadable[-1]
+
+
+def _print_predictions(predictions: Iterable[Any], top: int, *, as_csv: bool) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if as_csv:
+        writer.writerow(("picture", "head", "rank", "class", "probability"))
+    for prediction in predictions:
+        for head in prediction.heads:
+            best = prediction.top(head, top)
+            if as_csv:
+                for rank, (name, p) in enumerate(best, 1):
+                    writer.writerow((inert(prediction.picture), inert(head), rank, inert(name), f"{p:.6f}"))
+            else:
+                shown = "  ".join(f"{printable(name)} {p:.4f}" for name, p in best)
+                asked = f"{printable(head)}: " if len(prediction.heads) > 1 else ""
+                click.echo(f"{printable(prediction.picture)}  {asked}{shown}")
+    sys.stdout.flush()  # here, where a broken pipe is met, not when Python exits

@@ -1,0 +1,25 @@
+"""What several commands share: their common options, and how results are printed."""
+
+import json
+from typing import Any
+
+import click
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, all else on stderr.")
+TRUST = click.option("--trust-code", is_flag=True, help="Import the Python code of the run's own network.")
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON."""
+    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def print_scores(scores: Any) -> None:
+    """A line a head: its accuracy and how sure that is."""
+    for name, head in scores.heads.items():
+        low, high = head.accuracy_interval
+        what = "accuracy" if len(scores.heads) == 1 else f"{name} accuracy"
+        click.echo(
+            f"{scores.split} {what} {head.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, "
+            f"{scores.num_pictures:,} pictures)"
+        )

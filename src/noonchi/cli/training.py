@@ -1,0 +1,76 @@
+"""`noonchi train` and `noonchi val`."""
+
+import sys
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import click
+
+from noonchi.cli.printing import JSON, TRUST, print_json, print_scores
+from noonchi.errors import SettingsError
+from noonchi.results import printable
+
+
+@click.command()
+@click.argument("data", required=False)
+@click.option("--recipe", metavar="NAME|FILE", help="A recipe's name or a .toml file; picked by the data if not given.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, as section.key=value.")
+@click.option("--epochs", type=int, help="Passes over the training pictures, at most.")
+@click.option("--batch-size", type=int, help="Pictures a step.")
+@click.option("--lr", type=float, help="Highest learning rate.")
+@click.option("--size", type=int, help="Pixels a side that pictures are brought to.")
+@click.option("--seed", type=int, help="Every draw is a function of it.")
+@click.option("--device", help="auto, cpu, cuda or mps.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder; runs/DATA-RECIPE-N if not given.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped.")
+@TRUST
+@JSON
+def train(
+    data: str | None, recipe: str | None, resume: Path | None, trust_code: bool, as_json: bool, **options: Any
+) -> None:
+    """Train a classifier on DATA and test it once.
+
+    DATA is a folder of pictures, a .csv, an .npz, a folder of IDX files, or a built-in name (noonchi list datasets).
+    """
+    given = {"DATA": data, "--recipe": recipe, "--set": options["overrides"]}
+    given |= {f"--{name.replace('_', '-')}": value for name, value in options.items() if name != "overrides"}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
+    if resume is not None and given:
+        raise SettingsError(f"--resume changes nothing else, but {', '.join(given)} came; leave it out.")
+    if resume is None and data is None:
+        raise click.UsageError("DATA is missing: a folder of pictures, or a built-in name such as digits.")
+    from noonchi import training
+
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():  # the user's network may print
+        if resume is not None:
+            run = training.resume(resume, trust_code=trust_code)
+        else:
+            run = training.train(str(data), recipe, trust_code=trust_code, **options)
+    if as_json:
+        print_json(run.to_json())
+        return
+    click.echo(f"{run.epochs} epochs in {run.seconds:.1f} s")
+    for scores in filter(None, (run.val, run.test)):
+        print_scores(scores)
+    click.echo(f"run in {printable(str(run.folder))}")
+    click.echo(f"next: noonchi predict {printable(str(run.folder))} PICTURE...")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", help="Other pictures to score on; the run's own if not given.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@TRUST
+@JSON
+def val(run: Path, data: str | None, split: Any, trust_code: bool, as_json: bool) -> None:
+    """Score RUN's best classifier on pictures with known labels."""
+    from noonchi.score import score
+    from noonchi.terminal import Terminal
+
+    with Terminal() as show, redirect_stdout(sys.stderr) if as_json else nullcontext():
+        scores = score(run, split, data, trust_code=trust_code, show=show)
+    if as_json:
+        print_json({"run": str(run), "split": scores.split, **scores.to_json()})
+    else:
+        print_scores(scores)
