@@ -9,7 +9,7 @@ from noonchi import batches, sources
 from noonchi.batches import Batches, Passes
 from noonchi.errors import DataError
 from noonchi.results import Head, Note, Reading
-from noonchi.settings import DataSettings, DeviceSettings, PixelSettings, RunSettings
+from noonchi.settings import AugmentSettings, DataSettings, DeviceSettings, PixelSettings, RunSettings
 
 NUMBER = Head("number", "classes", tuple(str(number) for number in range(50)))
 ODD = Head("odd", "binary", ("even", "odd"))
@@ -191,3 +191,63 @@ def test_passes_give_the_pairs_as_they_come():
     for given in (passes.of_epoch(9), passes.in_order()):
         assert [(batch.images, batch.targets["label"]) for batch in given] == pairs
     assert [batch.targets["label"][0].item() for batch in passes.of_epoch(1, first_step=3)] == [3]
+
+
+# Augmentation
+
+
+@pytest.fixture
+def varied() -> Batches:
+    frames = np.random.default_rng(2).integers(0, 256, (20, 12, 10, 3), dtype=np.uint8)
+    settings = AugmentSettings(rotation_degrees=40, zoom=0.2, brightness=0.2, erasing=0.3, mixup=0.4, cutmix=1.0)
+    colour = PixelSettings(size=(12, 10), channels=3)
+    labels = {"number": np.arange(20), "odd": np.arange(20) % 2}
+    return Batches(frames, labels, np.arange(20), (NUMBER, ODD), colour, size=6, seed=3, augment=settings)
+
+
+def same_batches(one: list[batches.Batch], other: list[batches.Batch]) -> bool:
+    return all(torch.equal(a.images, b.images) for a, b in zip(one, other, strict=True))
+
+
+def test_each_epoch_varies_its_pictures_anew_and_the_same_each_time(varied):
+    first, again, second = list(varied.of_epoch(1)), list(varied.of_epoch(1)), list(varied.of_epoch(2))
+    assert same_batches(first, again)
+    assert not same_batches(first, second)
+    assert not same_batches(first, list(replace(varied, seed=4).of_epoch(1)))
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_from_a_later_step_on_the_pictures_are_varied_as_in_the_whole_epoch(varied, step):
+    assert same_batches(list(varied.of_epoch(2, step)), list(varied.of_epoch(2))[step:])
+
+
+def test_varied_pictures_do_not_depend_on_the_number_of_threads(varied):
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = list(varied.of_epoch(1))
+    finally:
+        torch.set_num_threads(threads)
+    assert same_batches(alone, list(varied.of_epoch(1)))
+
+
+def test_what_is_evaluated_is_never_varied(varied):
+    plain = replace(varied, augment=AugmentSettings())
+    assert same_batches(list(varied.in_order()), list(plain.in_order()))
+
+
+def test_a_mixed_batch_carries_the_partners_labels(varied):
+    mixup = replace(varied, augment=AugmentSettings(mixup=1.0))
+    plain = {
+        number: image for batch in varied.in_order() for number, image in zip(*numbers_and_images(batch), strict=True)
+    }
+    for batch in mixup.of_epoch(1):
+        own, images = numbers_and_images(batch)
+        partners = batch.mixed.targets["number"].tolist()
+        for number, partner, image in zip(own, partners, images, strict=True):
+            expected = torch.lerp(plain[number], plain[partner], batch.mixed.share)
+            assert torch.allclose(image, expected, atol=1e-6)
+
+
+def numbers_and_images(batch: batches.Batch) -> tuple[list[int], torch.Tensor]:
+    return batch.targets["number"].tolist(), batch.images

@@ -12,14 +12,14 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from noonchi import checkpoint, fitting
-from noonchi.batches import Batches
+from noonchi.batches import Batches, Mixed
 from noonchi.classifier import Classifier
 from noonchi.errors import DataError, RunError, SettingsError
 from noonchi.fitting import Plan, State, fit
 from noonchi.losses import Objective, objectives
 from noonchi.networks import NETWORKS
 from noonchi.results import Epoch, Head, Step
-from noonchi.settings import FitSettings, HeadSettings
+from noonchi.settings import AugmentSettings, FitSettings, HeadSettings
 
 LABEL = Head("label", "classes", ("a", "b", "c"))
 DIGIT = Head("digit", "classes", tuple("0123456789"))
@@ -138,6 +138,25 @@ def test_class_weights_and_smoothing_are_in_the_training_loss_alone(fresh, drawn
     assert [metrics["val_loss"] for metrics in found] == pytest.approx([plain["val_loss"]] * 3, rel=1e-5)
 
 
+@pytest.mark.parametrize("head", [LABEL, Head("label", "binary", ("a", "b"))])
+def test_a_mixed_batchs_loss_is_that_of_the_mixed_label(fresh, drawn, head):
+    classifier = fresh(head)
+    batch = next(drawn(classifier).of_epoch(1))
+    share, other = 0.3, batch.targets["label"].roll(1)
+    mixed = batch._replace(mixed=Mixed({"label": other}, share))
+    logits = classifier.logits(batch.images)
+    settings = FitSettings(label_smoothing=0.1)
+    loss, _ = fitting._losses(plan_for((head,), settings), logits, mixed)
+    if head.kind == "classes":
+        number = len(head.classes)
+        label = F.one_hot(batch.targets["label"], number) * (1 - share) + F.one_hot(other, number) * share
+        expected = F.cross_entropy(logits["label"], label, label_smoothing=0.1)
+    else:
+        label = (batch.targets["label"] * (1 - share) + other * share) * 0.9 + 0.05
+        expected = F.binary_cross_entropy_with_logits(logits["label"].flatten(), label)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 # Counted, not carried: a stop at any step changes nothing
 
 SCHEDULES: dict[str, dict[str, Any]] = {
@@ -194,6 +213,17 @@ def test_training_on_from_any_step_gives_the_same_bits(tmp_path, fresh, drawn, o
         assert same(weights_of(straight.classifier.network), weights_of(resumed.classifier.network))
         assert same(weights_of(straight.kept.network), weights_of(resumed.kept.network))
         assert outcome(straight) == outcome(resumed)
+
+
+def test_varied_pictures_keep_the_bits_over_a_restore(tmp_path, fresh, drawn):
+    def make(seed: int) -> Classifier:
+        return fresh(LABEL, network="mnist-deep-convnet", side=6, seed=seed)
+
+    settings = AugmentSettings(rotation_degrees=30, erasing=0.5, mixup=0.5, cutmix=1.0, randaugment_ops=2)
+    data = replace(drawn(make(0), 20, size=8), augment=settings)
+    plan = plan_for((LABEL,), FitSettings(epochs=3), seed=5)
+    for straight, resumed in stopped_and_resumed(make, plan, data, drawn(make(0), 8, seed=1), tmp_path, {1, 6}):
+        assert same(weights_of(straight.classifier.network), weights_of(resumed.classifier.network))
 
 
 class WithBatchNorm(nn.Module):

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noonchi import cache, pixels
+from noonchi import augment, cache, pixels
 from noonchi.device import counted_seed
 from noonchi.errors import DataError
 from noonchi.results import Head, Note, Reading, Split
-from noonchi.settings import PixelSettings, RunSettings
+from noonchi.settings import AugmentSettings, PixelSettings, RunSettings
 from noonchi.sources import Index
 
 _SHOWN = 10
@@ -23,11 +24,20 @@ _EVALUATION_BATCH = 256
 """Pictures evaluated at once. One number for validation, test and prediction: sums are the same bits in all three."""
 
 
+class Mixed(NamedTuple):
+    """Labels of the pictures that a batch's pictures were mixed with."""
+
+    targets: Mapping[str, Tensor]
+    share: float
+    """What part of each picture they are; at most a half."""
+
+
 class Batch(NamedTuple):
     """Images (n, channels, height, width) float32, and a target tensor a head."""
 
     images: Tensor
     targets: Mapping[str, Tensor]
+    mixed: Mixed | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +57,7 @@ class Batches:
     size: int
     seed: int
     device: str = "cpu"
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __len__(self) -> int:
         """Steps an epoch; the last batch may be smaller."""
@@ -58,11 +69,13 @@ class Batches:
         return len(self.positions)
 
     def of_epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from a step on, in an order drawn from (seed, epoch)."""
+        """The batches of an epoch from a step on, in an order and varied as drawn from (seed, epoch, step)."""
         order = np.random.Generator(np.random.Philox(counted_seed(self.seed, "order", epoch)))
         shuffled = order.permutation(self.positions)
-        for start in range(first_step * self.size, len(shuffled), self.size):
-            yield self._batch(shuffled[start : start + self.size])
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for step in range(first_step, len(self)):
+                positions = shuffled[step * self.size : (step + 1) * self.size]
+                yield self._varied(positions, epoch, step, pool) if self.augment.active else self._batch(positions)
 
     def in_order(self) -> Iterator[Batch]:
         """Every picture once, in the order of the index."""
@@ -71,10 +84,26 @@ class Batches:
 
     def _batch(self, positions: np.ndarray) -> Batch:
         images = torch.from_numpy(self.frames[positions]).to(self.device)
-        targets = {
-            head.name: torch.from_numpy(self.labels[head.name][positions]).to(self.device) for head in self.heads
-        }
-        return Batch(pixels.normalise(images, self.pixels), targets)
+        return Batch(pixels.normalise(images, self.pixels), self._targets(positions))
+
+    def _varied(self, positions: np.ndarray, epoch: int, step: int, pool: Executor) -> Batch:
+        generator = np.random.Generator(np.random.Philox(counted_seed(self.seed, "augment", epoch, step)))
+        images_nhwc = self.frames[positions]
+        _, height, width, channels = images_nhwc.shape
+        draws = augment.draw(self.augment, len(positions), (height, width, channels), generator)
+        if self.device == "cpu":
+            varied = torch.from_numpy(augment.apply(images_nhwc, draws, pool))
+        else:
+            varied = augment.apply_on_device(torch.from_numpy(images_nhwc).to(self.device), draws)
+        batch = Batch(pixels.normalise(varied, self.pixels), self._targets(positions))
+        mixing = augment.draw_mixing(self.augment, len(positions), height, width, generator)
+        if mixing is None:
+            return batch
+        others = Mixed(self._targets(positions[mixing.order]), mixing.share)
+        return batch._replace(images=mixing.apply(batch.images), mixed=others)
+
+    def _targets(self, positions: np.ndarray) -> dict[str, Tensor]:
+        return {head.name: torch.from_numpy(self.labels[head.name][positions]).to(self.device) for head in self.heads}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +136,7 @@ def of_split(frames: np.ndarray, index: Index, split: Split, run: RunSettings) -
         run.batches.size,
         run.seed,
         run.device.name,
+        run.augment,
     )
 
 

@@ -195,7 +195,7 @@ def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:
     """One step: a batch forward, back, and the weights moved."""
     settings, network = plan.settings, state.classifier.network.train()
     logits = _logits(state.classifier, batch, plan.precision)
-    loss, each = total_loss(plan.objectives, logits, batch.targets, settings.label_smoothing)
+    loss, each = _losses(plan, logits, batch)
     value = loss.item()
     _refuse_not_finite(state, settings, "loss", value)
     state.optimizer.zero_grad()
@@ -211,6 +211,16 @@ def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:
         state.averaged.update_parameters(network)
     state.step += 1
     _count(state, batch, logits, {"loss": value} | {f"{name}_loss": one.item() for name, one in each.items()})
+
+
+def _losses(plan: Plan, logits: dict[str, Tensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Of a mixed batch, the losses for both labels in their shares: the same as the loss for the mixed label."""
+    loss, each = total_loss(plan.objectives, logits, batch.targets, plan.settings.label_smoothing)
+    if batch.mixed is None:
+        return loss, each
+    targets, share = batch.mixed
+    other, other_each = total_loss(plan.objectives, logits, targets, plan.settings.label_smoothing)
+    return loss.lerp(other, share), {name: one.lerp(other_each[name], share) for name, one in each.items()}
 
 
 def _refuse_not_finite(state: State, settings: FitSettings, name: str, value: float) -> None:

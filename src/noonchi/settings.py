@@ -74,6 +74,10 @@ class DataSettings(Settings):
     """Validate on the test split, as some course examples do: the test's figure is then no longer honest."""
     max_unusable: Share = 0.01
     """Part of the pictures that may be unreadable before training refuses to start."""
+    overrides: str | None = None
+    """A CSV file of pictures to drop or to relabel, as `noonchi check --write-overrides` writes it."""
+    follow_links: Annotated[bool, Field(strict=True)] = False
+    """Take pictures behind links that leave the data's folder too."""
 
 
 class PixelSettings(Settings):
@@ -127,6 +131,56 @@ class BatchSettings(Settings):
 
     size: Annotated[Whole, Field(ge=1, le=65_536)] = 64
     """Pictures a training step."""
+
+
+class AugmentSettings(Settings):
+    """How training pictures are varied anew in every epoch; validation, test and prediction never are.
+
+    Rotation, shifts, shear, zoom and flips are one warp of the picture, as Keras's `ImageDataGenerator` composes them.
+    """
+
+    rotation_degrees: Annotated[Number, Field(ge=0, le=180)] = 0.0
+    """Turned by up to this angle, either way."""
+    width_shift: Share = 0.0
+    """Moved sideways by up to this part of the width, either way."""
+    height_shift: Share = 0.0
+    """Moved up or down by up to this part of the height."""
+    shear_degrees: Annotated[Number, Field(ge=0, lt=90)] = 0.0
+    """Slanted by up to this angle, either way."""
+    zoom: Share = 0.0
+    """Height and width, each by itself, made larger or smaller by up to this part."""
+    horizontal_flip: Annotated[bool, Field(strict=True)] = False
+    """Every second picture, by chance, with left and right exchanged."""
+    vertical_flip: Annotated[bool, Field(strict=True)] = False
+    """Every second picture, by chance, upside down."""
+    fill: Literal["nearest", "constant", "reflect", "wrap"] = "nearest"
+    """What lies beyond a picture's edge: its edge drawn out, `fill_level`, its mirror image, or itself again."""
+    fill_level: Annotated[Whole, Field(ge=0, le=255)] = 0
+    """Grey level around the picture where `fill` is `constant`."""
+    brightness: Share = 0.0
+    """Levels multiplied by 1 plus or minus up to this."""
+    contrast: Share = 0.0
+    """Distance of levels from the picture's mean multiplied by 1 plus or minus up to this."""
+    channel_shift: Annotated[Number, Field(ge=0, le=255)] = 0.0
+    """Up to this many levels, of 255, added to or taken from each channel by itself."""
+    erasing: Share = 0.0
+    """Part of the pictures in which a rectangle is filled with random levels (Zhong et al. 2020)."""
+    mixup: Annotated[Number, Field(ge=0, le=10)] = 0.0
+    """Above 0, each batch is blended with itself in another order, by a share drawn from Beta(mixup, mixup); labels
+    likewise (Zhang et al. 2018)."""
+    cutmix: Annotated[Number, Field(ge=0, le=10)] = 0.0
+    """Above 0, a rectangle of each picture comes from another of the batch, its area drawn from Beta(cutmix, cutmix);
+    labels likewise (Yun et al. 2019). With `mixup` too, each batch draws one of the two."""
+    randaugment_ops: Annotated[Whole, Field(ge=0, le=10)] = 0
+    """Operations drawn for each picture, after RandAugment (Cubuk et al. 2020)."""
+    randaugment_magnitude: Annotated[Number, Field(ge=0, le=10)] = 9.0
+    """Strength of those operations."""
+
+    @property
+    def active(self) -> bool:
+        """Whether pictures are varied at all."""
+        at_rest = {"fill", "fill_level", "randaugment_magnitude"}
+        return any(value for name, value in self.table().items() if name not in at_rest)
 
 
 class FitSettings(Settings):
@@ -226,6 +280,7 @@ class RunSettings(Settings):
     model: ModelSettings = ModelSettings()
     heads: dict[Annotated[str, Field(pattern=r"^[^.\p{C}]+$")], HeadSettings] = Field(default_factory=dict)
     batches: BatchSettings = BatchSettings()
+    augment: AugmentSettings = AugmentSettings()
     fit: FitSettings = FitSettings()
     device: DeviceSettings = DeviceSettings()
     record: RecordSettings = RecordSettings()
