@@ -1,7 +1,9 @@
 """Where arithmetic is done and how exactly: device, threads, precision, and seeds that are counted, not carried."""
 
+import ctypes
 import hashlib
 import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +12,8 @@ import torch
 from noonchi.errors import SettingsError
 from noonchi.settings import DeviceSettings
 
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Names of glibc's malloc.h: how much free memory is kept, and how many blocks may be mapped one by one."""
 _CANARY_TOLERANCE = 0.02
 """bfloat16 keeps 8 bits: a sum of products agrees to about 1 %; a wrong kernel is off by far more."""
 
@@ -29,12 +33,27 @@ def prepare(settings: DeviceSettings) -> DeviceSettings:
         raise SettingsError(f"device '{name}' is not available here. Use one of: {at_hand}, auto.")
     threads = settings.threads or _cores()
     torch.set_num_threads(threads)
+    keep_freed_memory()
     return settings.but(name=name, threads=threads)
 
 
 def _cores() -> int:
     """Those this process may use: fewer than the machine has within a container or a batch job."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees, up to 2 GiB, instead of giving it back to the system.
+
+    A step frees and takes again the same tens of megabytes for each map; the system clears every page that it hands
+    out, which is a third of a step on photos. Only the C library of most Linux systems can be told; elsewhere, and
+    where it refuses, nothing changes.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
+    library.mallopt(_M_MMAP_MAX, 0)
+    library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def choose_precision(settings: DeviceSettings, loss_in: Callable[[str], float]) -> tuple[DeviceSettings, str | None]:

@@ -6,6 +6,7 @@ from torch import nn
 
 from noonchi.errors import SettingsError
 from noonchi.networks import NETWORKS, PictureShape, build, forward
+from noonchi.networks.parts import layers
 from noonchi.results import Head
 from noonchi.settings import ModelSettings
 
@@ -126,3 +127,25 @@ def test_the_size_that_an_error_names_is_the_smallest_that_fits():
     made("lenet5", PictureShape(12, 12, 1))
     with pytest.raises(SettingsError, match="12x12"):
         made("lenet5", PictureShape(11, 11, 1))
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_pooling_before_the_relu_gives_the_same_bits_forward_and_back(precision):
+    network = layers(conv=nn.Conv2d(3, 8, 3), relu=nn.ReLU(), pool=nn.MaxPool2d(2), last=nn.Conv2d(8, 4, 3)).to(precision)
+    plain = nn.Sequential(*network)
+    images = torch.rand(5, 3, 15, 13, generator=torch.Generator().manual_seed(0)).to(precision)
+    outcomes = []
+    for one in (network.train(), plain):
+        network.zero_grad()
+        answer = one(images)
+        answer.square().sum().backward()
+        outcomes.append([answer.detach(), *[weight.grad.clone() for weight in network.parameters()]])
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*outcomes, strict=True))
+
+
+def test_out_of_training_every_layer_gives_the_map_of_its_place():
+    network = made("mnist-convnet").eval()
+    seen = []
+    network.relu1.register_forward_hook(lambda _, __, maps: seen.append(tuple(maps.shape)))
+    network(torch.zeros(1, 1, 28, 28))
+    assert seen == [(1, 32, 26, 26)]

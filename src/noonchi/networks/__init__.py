@@ -17,6 +17,7 @@ from noonchi.networks.one_conv import one_conv
 from noonchi.networks.own import own_network, where_it_failed
 from noonchi.networks.parts import Builder, Heads, PictureShape
 from noonchi.networks.photos_convnet import photos_convnet, photos_convnet_dropout
+from noonchi.networks.photos_small import photos_small
 from noonchi.networks.two_branch import TwoBranch, digit_and_odd, digit_and_odd_deep
 from noonchi.results import Head
 from noonchi.settings import ModelSettings
@@ -34,6 +35,7 @@ NETWORKS: dict[str, Builder] = {
     "mnist-two-branch": TwoBranch,
     "photos-convnet": photos_convnet,
     "photos-convnet-dropout": photos_convnet_dropout,
+    "photos-small": photos_small,
 }
 
 

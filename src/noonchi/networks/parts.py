@@ -36,13 +36,34 @@ class PictureShape(NamedTuple):
 Builder = Callable[[PictureShape, Heads, Pooling], nn.Module]
 
 
-def layers(**named: nn.Module) -> nn.Sequential:
+class Layers(nn.Sequential):
+    """Layers one after the other; in training a max pooling goes before the ReLU that it follows.
+
+    The two commute, bit for bit and in their gradients, and the ReLU then has a quarter of the work. Out of training
+    each layer gives the map that its place says.
+
+    >>> Layers(OrderedDict(relu=nn.ReLU(), pool=nn.MaxPool2d(2)))(torch.ones(1, 1, 2, 2)).item()
+    1.0
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # nn.Sequential's name
+        """The last layer's answer."""
+        modules = list(self)
+        for at in range(len(modules) - 1 if self.training else 0):
+            if isinstance(modules[at], nn.ReLU) and isinstance(modules[at + 1], nn.MaxPool2d):
+                modules[at], modules[at + 1] = modules[at + 1], modules[at]
+        for module in modules:
+            input = module(input)  # noqa: A001
+        return input
+
+
+def layers(**named: nn.Module) -> Layers:
     """Layers one after the other, each under its name.
 
     >>> list(layers(flatten=nn.Flatten(), output=nn.Linear(4, 2)).state_dict())
     ['output.weight', 'output.bias']
     """
-    return nn.Sequential(OrderedDict(named))
+    return Layers(OrderedDict(named))
 
 
 def pool(pooling: Pooling) -> nn.Module:
