@@ -2,6 +2,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,19 @@ def cached(tmp_path, monkeypatch):
     return tmp_path / "cache" / "frames"
 
 
+def picture(number: int) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (9, 7, 3), np.uint8)
+
+
+def draw(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture(number)).save(path)
+
+
 @pytest.fixture
 def photos(tmp_path) -> Path:
     for number in range(8):
-        path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.random.default_rng(number).integers(0, 256, (9, 7, 3), np.uint8)).save(path)
+        draw(tmp_path / "photos" / "ab"[number % 2] / f"{number}.png", number)
     return tmp_path / "photos"
 
 
@@ -88,6 +96,39 @@ def test_a_picture_edited_in_place_is_noticed(cached, photos):
     assert (cache.decode(sources.load(photos), SETTINGS).array[0] == (1, 2, 3)).all()
 
 
+def add(photos: Path, *numbers: int) -> None:
+    for number in numbers:
+        draw(photos / "ab"[number % 2] / f"{number}.png", number)
+
+
+def test_pictures_that_were_decoded_before_are_not_decoded_again_when_some_are_added_or_removed(cached, photos):
+    cache.decode(sources.load(photos), SETTINGS)
+    add(photos, 8, 9)
+    grown = sources.load(photos)
+    for file in grown.files:
+        if file.stem not in "89":
+            file.unlink()  # it could not be read again
+    frames = cache.decode(grown, SETTINGS)
+    assert frames.usable.all()
+    for file, frame in zip(grown.files, frames.array, strict=True):
+        assert (frame == pixels.read(picture(int(file.stem)), SETTINGS)).all()
+
+
+def test_of_other_settings_nothing_is_taken_over(cached, photos):
+    cache.decode(sources.load(photos), SETTINGS)
+    add(photos, 8, 9)
+    index = sources.load(photos)
+    padded = cache.decode(index, SETTINGS.but(fit="pad")).array
+    assert all((padded[at] == pixels.read(file, SETTINGS.but(fit="pad"))).all() for at, file in enumerate(index.files))
+
+
+def test_a_bad_picture_is_not_taken_over_from_frames_kept_before(cached, photos):
+    spoil(photos / "a" / "2.png")
+    cache.decode(sources.load(photos), SETTINGS)
+    add(photos, 8)
+    assert [name for name, _ in cache.decode(sources.load(photos), SETTINGS).unusable] == ["a/2.png"]
+
+
 def test_a_bad_picture_is_listed_each_time_and_never_replaced(cached, photos):
     spoil(photos / "a" / "2.png")
     index = sources.load(photos)
@@ -108,6 +149,17 @@ def test_a_picture_deleted_since_the_scan_is_listed_until_it_is_back(cached, pho
     assert cache.decode(index, SETTINGS).unusable == ()
 
 
+@pytest.mark.parametrize("edit", [lambda path: draw(path, 99), spoil])
+def test_a_picture_edited_since_the_scan_is_listed_until_the_next_scan_and_never_kept_as_the_old(cached, photos, edit):
+    index = sources.load(photos)
+    before = index.files[0].read_bytes()
+    edit(index.files[0])
+    assert [name for name, _ in cache.decode(index, SETTINGS).unusable] == ["a/0.png"]
+    assert cache.kept() == []
+    index.files[0].write_bytes(before)
+    assert (cache.decode(index, SETTINGS).array[0] == pixels.read(picture(0), SETTINGS)).all()
+
+
 @pytest.mark.parametrize("harm", ["manifest gone", "manifest broken", "frames gone", "frames cut"])
 def test_frames_that_are_not_whole_are_built_again(cached, photos, harm):
     index = sources.load(photos)
@@ -119,7 +171,7 @@ def test_frames_that_are_not_whole_are_built_again(cached, photos, harm):
     else:
         (folder / name).write_bytes((folder / name).read_bytes()[:50])
     assert cache.decode(index, SETTINGS).array.tobytes() == before
-    assert sorted(one.name for one in folder.iterdir()) == ["frames.npy", "manifest.json"]
+    assert sorted(one.name for one in folder.iterdir()) == ["frames.npy", "hashes.txt", "manifest.json"]
 
 
 def test_progress_counts_every_picture_once(cached, photos):
@@ -158,7 +210,7 @@ def progress(done, total):
     if done == int(sys.argv[2]):
         os._exit(9)
 
-cache.decode(sources.load(sys.argv[1]), PixelSettings(size=(6, 6), channels=3), progress)
+frames = cache.decode(sources.load(sys.argv[1]), PixelSettings(size=(6, 6), channels=3), progress)
 """
 
 
@@ -181,14 +233,68 @@ def test_the_leftovers_of_a_living_process_are_not_touched(cached, photos):
     assert private.exists()
 
 
-def test_processes_that_build_at_once_agree(cached, photos):
-    processes = [
-        subprocess.Popen([sys.executable, "-c", _DECODE, str(photos), "-1"], stderr=subprocess.PIPE) for _ in range(3)
-    ]
-    assert [process.communicate()[1] for process in processes] == [b""] * 3
-    assert [process.returncode for process in processes] == [0] * 3
+def test_four_processes_that_build_at_once_give_one_result(cached, photos):
+    command = [sys.executable, "-c", _DECODE + "print(frames.array.tobytes().hex())", str(photos), "-1"]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
+    said = {process.communicate() for process in processes}
+    assert [process.returncode for process in processes] == [0] * 4
+    ((frames, complaint),) = said
+    assert frames.strip() == cache.decode(sources.load(photos), SETTINGS).array.tobytes().hex()
+    assert complaint == ""
     (folder,) = cached.iterdir()
-    assert sorted(one.name for one in folder.iterdir()) == ["frames.npy", "manifest.json"]
+    assert sorted(one.name for one in folder.iterdir()) == ["frames.npy", "hashes.txt", "manifest.json"]
+
+
+_FAULTS = """
+import errno, os, shutil, sys
+from pathlib import Path
+from noonchi import cache, files, sources
+from noonchi.settings import PixelSettings
+
+WATCHED = {"open", "os.link", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir"}
+
+def fault_at(number, how):
+    left = number
+    def watch(event, _):
+        nonlocal left
+        left -= event in WATCHED
+        if event in WATCHED and left == 0:
+            if how == "exit":
+                os._exit(7)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    sys.addaudithook(watch)
+    frames = cache.decode(index, settings)
+    os._exit(7 if left <= 0 else 0)
+
+index, settings = sources.load(sys.argv[1]), PixelSettings(size=(6, 6), channels=3)
+right = cache.decode(index, settings).array.tobytes()
+for number in range(1, 1000):
+    shutil.rmtree(files.cache_folder())
+    child = os.fork()
+    if child == 0:
+        fault_at(number, sys.argv[2])
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) in (0, 7), (number, status)
+    frames = cache.decode(index, settings)
+    assert frames.usable.all() and frames.array.tobytes() == right, number
+    assert [entry.kind for entry in cache.kept()] == ["frames"], number
+    assert len(list((files.cache_folder() / "frames").iterdir())) == 1, number
+    if os.waitstatus_to_exitcode(status) == 0:
+        break
+print(number)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="each fault happens in a process of its own, 40 in all")
+@pytest.mark.parametrize("how", ["fail", "exit"])
+def test_after_a_fault_at_any_file_operation_the_next_call_gives_whole_frames_and_leaves_nothing(cached, photos, how):
+    for file in photos.rglob("[2-9].png"):
+        file.unlink()
+    command = [sys.executable, "-c", _FAULTS, str(photos), how]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 15
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
@@ -199,3 +305,114 @@ def test_a_full_disk_falls_back_to_memory(cached, photos):
     assert done.returncode == 0, done.stderr
     assert "File too large" in done.stderr
     assert list(cached.iterdir()) == []
+
+
+def test_frames_say_where_they_were_put_once(cached, photos):
+    index = sources.load(photos)
+    assert cache.decode(index, SETTINGS).built in cached.iterdir()
+    assert cache.decode(index, SETTINGS).built is None
+
+
+# What is kept
+
+
+@pytest.fixture
+def entry(cached, photos) -> Path:
+    """The folder of frames that were made and last used an hour ago."""
+    cache.decode(sources.load(photos), SETTINGS)
+    (folder,) = cached.iterdir()
+    an_hour_ago = time.time() - 3600
+    os.utime(folder / "manifest.json", (an_hour_ago, an_hour_ago))
+    return folder
+
+
+def test_an_entry_tells_what_it_is_for(entry):
+    (kept,) = cache.kept()
+    assert (kept.kind, kept.name, kept.pictures, kept.place) == ("frames", "photos", "8 of 6x6x3, squash", entry)
+    assert kept.bytes == sum(file.stat().st_size for file in entry.iterdir())
+
+
+def test_use_is_noted(entry, photos):
+    assert 3500 < time.time() - cache.kept()[0].used.timestamp() < 3700
+    cache.decode(sources.load(photos), SETTINGS)
+    assert time.time() - cache.kept()[0].used.timestamp() < 100
+
+
+def test_the_last_used_comes_first(entry, photos):
+    cache.decode(sources.load(photos), SETTINGS.but(fit="pad"))
+    assert [kept.pictures for kept in cache.kept()] == ["8 of 6x6x3, pad", "8 of 6x6x3, squash"]
+
+
+def test_nothing_is_kept_where_there_is_no_folder(cached):
+    assert cache.kept() == []
+
+
+def test_clearing_removes_an_entry_and_nothing_else(entry, cached):
+    assert cache.clear(cache.kept()) == []
+    assert list(cached.iterdir()) == []
+
+
+def test_a_file_that_is_not_ours_stays_and_so_does_its_folder(entry):
+    (entry / "mine.txt").write_text("x", encoding="utf-8")
+    cache.clear(cache.kept())
+    assert [file.name for file in entry.iterdir()] == ["mine.txt"]
+    assert cache.kept() == []
+
+
+@pytest.mark.parametrize("name", ["photos", "0" * 32, ".hidden", "frames.npy"])
+def test_folders_of_others_are_neither_listed_nor_cleared(cached, name):
+    (cached / name).mkdir(parents=True)
+    (cached / name / "mine.txt").write_text("x", encoding="utf-8")
+    assert cache.kept() == []
+
+
+def test_a_link_to_an_entry_is_not_followed(entry, cached, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    entry.rename(elsewhere)
+    entry.symlink_to(elsewhere)
+    assert cache.kept() == []
+
+
+def test_frames_that_are_not_whole_are_leftovers(entry):
+    (entry / "manifest.json").write_text("{}", encoding="utf-8")
+    assert [kept.kind for kept in cache.kept()] == ["leftover"]
+    assert cache.clear(cache.kept()) == []
+    assert not entry.exists()
+
+
+def test_a_build_under_way_is_not_cleared_and_one_that_was_killed_is(cached, photos):
+    subprocess.run([sys.executable, "-c", _DECODE, str(photos), "3"], check=False)
+    (killed,) = cached.iterdir()
+    living = killed.with_name(f".{'0' * 32}.{os.uname().nodename}.{os.getppid()}")
+    living.mkdir()
+    assert [kept.kind for kept in cache.kept()] == ["leftover"]
+    assert cache.clear(cache.kept()) == []
+    assert list(cached.iterdir()) == [living]
+
+
+_USE = (
+    _DECODE
+    + """
+print("ready", flush=True)
+input()
+print(frames.array.tobytes().hex())
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows leaves what is in use")
+def test_a_process_that_uses_frames_goes_on_after_they_are_cleared(entry, photos):
+    frames = cache.decode(sources.load(photos), SETTINGS).array.tobytes()
+    command = [sys.executable, "-c", _USE, str(photos), "-1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        assert cache.clear(cache.kept()) == []
+        assert not entry.exists()
+        assert process.communicate("\n")[0].strip() == frames.hex()
+
+
+def test_what_was_cleared_is_decoded_again(entry, photos):
+    cache.clear(cache.kept())
+    frames = cache.decode(sources.load(photos), SETTINGS)
+    assert frames.usable.all()
+    assert [kept.place for kept in cache.kept()] == [entry]

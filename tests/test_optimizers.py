@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +97,55 @@ def test_weights_that_do_not_train_are_left_alone():
     network[0].requires_grad_(requires_grad=False)
     (group,) = optimizer_for(network, FitSettings()).param_groups
     assert [id(weight) for weight in group["params"]] == [id(weight) for weight in network[1].parameters()]
+
+
+WAYS = [
+    {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+    {"optimizer": "rmsprop", "momentum": 0.5},
+    {"optimizer": "adam", "weight_decay": 0.01},
+    {"optimizer": "adamw", "weight_decay": 0.01},
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way["optimizer"])
+def test_an_optimizer_takes_torch_s_own_steps_bit_for_bit(way):
+    ours, theirs = nn.Linear(9, 5), nn.Linear(9, 5)
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = optimizer_for(ours, FitSettings(**way))
+    plain = type(optimizer).__base__(theirs.parameters())
+    group = optimizer.param_groups[0]
+    plain.param_groups[0].update({name: value for name, value in group.items() if name != "params"})
+    for step in range(4):
+        for network, moves in ((ours, optimizer), (theirs, plain)):
+            moves.zero_grad()
+            network(torch.full((2, 9), step + 0.5)).square().sum().backward()
+            moves.step()
+        optimizer.load_state_dict(optimizer.state_dict())
+    assert type(plain).__module__.startswith("torch.")
+    assert ours.weight.tolist() == theirs.weight.tolist()
+    assert str(optimizer.state_dict()) == str(plain.state_dict())
+
+
+_TRAIN = """
+import sys
+import numpy as np
+import noonchi
+
+data = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8), np.arange(40) % 2
+changes = ["record.plots=false", "record.tensorboard=false", "fit.ema_decay=0.9", "fit.clip_norm=1"]
+for name in ("sgd", "rmsprop", "adam", "adamw"):
+    folder = f"{sys.argv[1]}/{name}"
+    noonchi.train(data, "mnist-one-conv", out=folder, epochs=1, overrides=[*changes, f"fit.optimizer={name}"])
+    noonchi.resume(folder, data)
+print([name for name in ("torch._dynamo", "torch._inductor", "sympy", "matplotlib") if name in sys.modules])
+"""
+
+
+def test_training_does_not_wait_for_torch_s_compiler_to_be_imported(tmp_path):
+    command = [sys.executable, "-c", _TRAIN, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 # Schedules

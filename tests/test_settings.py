@@ -86,6 +86,9 @@ def test_a_switch_takes_only_true_or_false(empty, value):
         "pixels.std=[0.0]",
         "heads.odd=3",
         "heads.odd.kind=binry",
+        "heads.odd.columns=cat",
+        "heads.odd.columns=[1, 2]",
+        "heads.odd.columns=['cat']",
         "heads.odd.map={3 = 4}",
         "heads.odd.class_weights=balance",
         "heads.odd.class_weights={even = -1}",
@@ -112,6 +115,10 @@ def test_settings_that_do_not_fit_together_are_refused():
         FitSettings(nesterov=True)
     with pytest.raises(SettingsError, match="mean has 2 numbers for 3 channel"):
         PixelSettings(channels=3, mean=(0.1, 0.2))
+    with pytest.raises(SettingsError, match="column and columns contradict each other; give one"):
+        HeadSettings(column="pet", columns=("cat", "dog"))
+    with pytest.raises(SettingsError, match="columns must name each column once"):
+        HeadSettings(columns=("cat", "cat"))
 
 
 def test_settings_made_in_python_are_refused_like_those_of_a_recipe():
@@ -265,7 +272,8 @@ run_settings = st.builds(
             map=st.none() | st.dictionaries(words, words, max_size=3),
             loss_weight=factors,
             class_weights=st.none() | st.just("balanced") | st.dictionaries(names, factors, max_size=3),
-        ),
+        )
+        | st.builds(HeadSettings, columns=st.lists(words, min_size=2, unique=True)),
         max_size=3,
     ),
     fit=st.builds(

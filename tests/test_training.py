@@ -238,7 +238,7 @@ def test_without_a_recipe_photos_get_one_for_photos(tmp_path, bars):
     draw_class_folders(tmp_path / "photos", bars)
     shown = []
     run = noonchi.train(tmp_path / "photos", epochs=1, size=128, overrides=QUICK[:3], show=shown.append)
-    assert Note("recipe photos-scratch, for 20 grey pictures of 128x128") in shown
+    assert Note("recipe photos-small, for 20 grey pictures larger than 64x64") in shown
     assert run.classifier.shape[:2] == (128, 128)
 
 

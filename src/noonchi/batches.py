@@ -68,10 +68,14 @@ class Batches:
         """Pictures in the split."""
         return len(self.positions)
 
+    def order(self, epoch: int) -> np.ndarray:
+        """`positions` in the order of an epoch, drawn from (seed, epoch)."""
+        generator = np.random.Generator(np.random.Philox(counted_seed(self.seed, "order", epoch)))
+        return generator.permutation(self.positions)
+
     def of_epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from a step on, in an order and varied as drawn from (seed, epoch, step)."""
-        order = np.random.Generator(np.random.Philox(counted_seed(self.seed, "order", epoch)))
-        shuffled = order.permutation(self.positions)
+        shuffled = self.order(epoch)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for step in range(first_step, len(self)):
                 positions = shuffled[step * self.size : (step + 1) * self.size]
@@ -143,12 +147,20 @@ def of_split(frames: np.ndarray, index: Index, split: Split, run: RunSettings) -
 def frames_of(index: Index, run: RunSettings, show: Callable[[Note | Reading], None]) -> tuple[np.ndarray, Index]:
     """Every picture as uint8 (n, height, width, channels), and the index in which unusable ones belong to no split.
 
-    Each unusable picture is shown with its reason. Raises DataError where more than `data.max_unusable` are.
+    What the index notes is shown, and the first unusable pictures with their reasons; all are in the index given
+    back. Raises DataError where more than `data.max_unusable` are.
     """
+    for note in index.notes:
+        show(Note(note))
     frames = cache.decode(index, run.pixels, lambda done, total: show(Reading(done, total)))
+    if frames.built:
+        size = cache.readable(frames.array.nbytes)
+        show(Note(f"{len(index):,} decoded pictures kept: {size} in '{frames.built}'; noonchi cache lists what is"))
     unusable = [*index.unusable, *frames.unusable]
     for name, reason in unusable[:_SHOWN]:
         show(Note(f"not usable: {name}: {reason}"))
+    if len(unusable) > _SHOWN:
+        show(Note(f"not usable: {len(unusable) - _SHOWN} more"))
     total = int(frames.usable.sum()) + len(unusable)
     if len(unusable) > run.data.max_unusable * total:
         name, reason = unusable[0]
@@ -157,4 +169,5 @@ def frames_of(index: Index, run: RunSettings, show: Callable[[Note | Reading], N
             "Mend or remove them, or allow more with --set data.max_unusable=0.5"
         )
     # the frames stay where they are, perhaps on disk
-    return frames.array, replace(index, splits=np.where(frames.usable, index.splits, "unusable"))
+    splits = np.where(frames.usable, index.splits, "unusable")
+    return frames.array, replace(index, splits=splits, unusable=tuple(unusable))

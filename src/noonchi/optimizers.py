@@ -1,7 +1,9 @@
 """Optimisers with Keras's defaults, and the learning rate as a function of the step."""
 
+import inspect
 import math
 from collections.abc import Sequence
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,8 @@ from noonchi.settings import FitSettings
 
 _ONE_CYCLE_START = 1 / 25
 """Of the peak rate, as fastai and PyTorch have it."""
+
+_Kind = TypeVar("_Kind", bound=torch.optim.Optimizer)
 
 
 def optimizer_for(network: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
@@ -28,15 +32,15 @@ def optimizer_for(network: nn.Module, settings: FitSettings) -> torch.optim.Opti
     lr, decay, epsilon = settings.peak_lr, settings.weight_decay, settings.epsilon
     match settings.optimizer:
         case "sgd":
-            return torch.optim.SGD(
+            return _eager(torch.optim.SGD)(
                 weights, lr, settings.momentum, nesterov=settings.nesterov, weight_decay=decay, fused=True
             )
         case "rmsprop":
-            return torch.optim.RMSprop(weights, lr, settings.rho, epsilon, decay, settings.momentum)
+            return _eager(torch.optim.RMSprop)(weights, lr, settings.rho, epsilon, decay, settings.momentum)
         case "adam":
-            return torch.optim.Adam(weights, lr, settings.betas, epsilon, decay, fused=True)
+            return _eager(torch.optim.Adam)(weights, lr, settings.betas, epsilon, decay, fused=True)
         case "adamw":
-            return torch.optim.AdamW(weights, lr, settings.betas, epsilon, decay, fused=True)
+            return _eager(torch.optim.AdamW)(weights, lr, settings.betas, epsilon, decay, fused=True)
 
 
 def averaged_copy(network: nn.Module, decay: float) -> AveragedModel:
@@ -78,6 +82,18 @@ def learning_rate(settings: FitSettings, step: int, steps_per_epoch: int) -> flo
             return settings.peak_lr * settings.step_factor ** (step // steps_per_epoch // settings.step_epochs)
         case "constant" | "plateau":
             return settings.peak_lr
+
+
+def _eager(kind: type[_Kind]) -> type[_Kind]:
+    """One of torch's optimisers, its methods called directly.
+
+    Torch wraps them for `torch.compile`, which is not used here, and the first call through a wrapper imports the
+    compiler: a second and more of each start. What a wrapper holds, `functools.wraps` has made known.
+    """
+    names = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    methods["step"] = torch.no_grad()(methods["step"])  # all else that its wrapper does
+    return cast("type[_Kind]", type(kind.__name__, (kind,), methods))
 
 
 def _warmup_share(settings: FitSettings) -> float:

@@ -1,4 +1,4 @@
-"""The folder of a run: its name, its lock, its log and what it was made from."""
+"""What a run is made from, and its folder: its name, its lock and its log."""
 
 import logging
 import re
@@ -10,17 +10,19 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from noonchi import classifier, files, settings, sources
+from noonchi import classifier, files, pixels, settings, sources
 from noonchi.classifier import Classifier
 from noonchi.errors import DataError, RunError, SettingsError
-from noonchi.results import Epoch, Note, Scores
-from noonchi.settings import RunSettings
+from noonchi.results import Epoch, Note, Reading, Scores
+from noonchi.settings import PixelSettings, RunSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Event, epoch_line
 
 RECIPE, SPLITS, RESULT = "recipe.toml", "splits.csv", "test.json"
 _LOCK, _LOG = ".lock", "train.log"
 _BEFORE_A_RUN = {_LOCK, _LOG, SPLITS}
+_SMALL = 64
+"""Pixels a side up to which `small-pictures` is picked: its three convolutions see most of such a picture."""
 
 Show = Callable[[Event], None]
 
@@ -50,6 +52,26 @@ class Run:
             "val": self.val and self.val.to_json(),
             "test": self.test and self.test.to_json(),
         }
+
+
+def choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show) -> tuple[RunSettings, Index]:
+    """The settings of a new run and its pictures; a recipe that is not given is picked by the data, and shown.
+
+    `changes` are `"section.key=value"`. Raises SettingsError, and DataError for data that cannot be used.
+    """
+    if recipe is not None:
+        run = settings.load(recipe, changes)
+        return run, load_index(data, run, show)
+    run = settings.load("small-pictures", changes)  # wrong settings are found before pictures are read
+    index = load_index(data, run, show)
+    name, why = _recipe_for(index, pixels.resolve(run.pixels, index.array, index.files))
+    show(Note(f"recipe {name}, for {why}"))
+    return settings.load(name, changes), index
+
+
+def load_index(data: Data, run: RunSettings, show: Show) -> Index:
+    """The pictures of a run, read as its settings say. Raises DataError for data that cannot be used."""
+    return sources.load(data, run.data, run.heads, lambda done, total: show(Reading(done, total)))
 
 
 def refuse_used(folder: Path) -> None:
@@ -157,6 +179,14 @@ def opened(folder: Path, show: Show) -> Iterator[Show]:
         lock.release()
         if not (folder / RECIPE).exists():
             _remove(folder)
+
+
+def _recipe_for(index: Index, resolved: PixelSettings) -> tuple[str, str]:
+    shape = classifier.picture_shape(resolved)
+    pictures = f"{len(index):,} {'grey' if shape.channels == 1 else 'colour'} pictures"
+    if max(shape.height, shape.width) <= _SMALL:
+        return "small-pictures", f"{pictures} of {shape.height}x{shape.width}"
+    return "photos-small", f"{pictures} larger than {_SMALL}x{_SMALL}"
 
 
 def _remove(folder: Path) -> None:

@@ -26,10 +26,11 @@ def score(
     loaded = classifier.load(place, trust_code=trust_code)
     run = run.but(device=device.prepare(run.device.but(name="auto")), pixels=loaded.pixels)
     if data is None:
-        index = sources.load(runs.source(place, run), run.data, run.heads)
+        index = runs.load_index(runs.source(place, run), run, show)
     else:
-        whole = run.data.but(validation_share=0.0, test_share=0.0)
-        index = sources.aligned(sources.load(data, whole, run.heads), loaded.heads)
+        # without overrides: they name pictures of the run's own data
+        whole = run.data.but(validation_share=0.0, test_share=0.0, overrides=None)
+        index = sources.aligned(runs.load_index(data, run.but(data=whole), show), loaded.heads)
         if set(index.splits) == {"train"}:
             index = replace(index, splits=np.full(len(index.splits), split))
     frames, index = batches.frames_of(index, run, show)

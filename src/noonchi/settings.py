@@ -118,12 +118,22 @@ class HeadSettings(Settings):
     """`classes` (one of many), `binary` (one sigmoid for two classes) or `labels` (several may hold at once)."""
     column: str | None = None
     """The data's label column that this head reads; the head's own name where not set."""
+    columns: Annotated[tuple[str, ...], Field(strict=False, min_length=2)] | None = None
+    """Columns of 0 and 1, one a class: exactly one 1 a picture, or with kind `labels` any number."""
     map: dict[str, str] | None = None
     """A class of this head for each class of the column, such as `3 = "odd"`; all must be named."""
     loss_weight: Annotated[Number, Field(ge=0)] = 1.0
     """Factor of this head's loss in the sum that training lowers."""
     class_weights: Literal["balanced"] | dict[str, Annotated[Number, Field(ge=0)]] | None = None
     """Factor of each class in the head's loss: named one by one, or `balanced` by how rare a class is."""
+
+    @model_validator(mode="after")
+    def _one_way_to_read(self) -> Self:
+        if self.columns and self.column:
+            raise ValueError("column and columns contradict each other; give one")
+        if self.columns and len(set(self.columns)) < len(self.columns):
+            raise ValueError("columns must name each column once")
+        return self
 
 
 class BatchSettings(Settings):
@@ -419,7 +429,8 @@ def _one_line(kind: type[BaseModel], error: ValidationError) -> str:
 
 _REASONS = {
     "missing": "has too few values",
-    "tuple_type": "must be a list, such as [28, 28]",
+    "too_short": "has too few values",
+    "tuple_type": "must be a list, such as [28, 28] or ['cat', 'dog']",
     "model_type": "is a group of settings; give one of them a value",
     "model_attributes_type": "is a group of settings; give one of them a value",
     "dict_type": "is a group of settings; give one of them a value",

@@ -1,5 +1,6 @@
 """From data to a run folder: the stages in order. The file to read first."""
 
+import shlex
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ import numpy as np
 
 from noonchi import (
     batches,
+    check,
     checkpoint,
     classifier,
     device,
@@ -34,18 +36,17 @@ from noonchi.fitting import Plan, State
 from noonchi.losses import Objective
 from noonchi.results import Epoch, Note, Split
 from noonchi.runs import Run, Show
-from noonchi.settings import HeadSettings, PixelSettings, RunSettings
+from noonchi.settings import HeadSettings, RunSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Terminal
 
-_SMALL = 64
-"""Pixels a side up to which `small-pictures` is picked: its three convolutions see most of such a picture."""
 _FLAGS = {
     "epochs": "fit.epochs",
     "batch_size": "batches.size",
     "lr": "fit.peak_lr",
     "seed": "seed",
     "device": "device.name",
+    "overrides_file": "data.overrides",
 }
 
 
@@ -74,10 +75,11 @@ def train(
 
     `data` is a folder, a CSV, an .npz, a folder of IDX files, a built-in name, or arrays (images, labels). Without a
     `recipe` one is picked by the data. `overrides` are `"section.key=value"`; `epochs`, `batch_size`, `lr`, `size`
-    (pixels a side), `seed` and `device` are short for the usual ones. `out` is the run's folder, else the next
-    `runs/<data>-<recipe>-<n>`. A recipe file that names a Python network needs `trust_code`; one named in `overrides`
-    does not. `show` is called with each `Note`, `Reading`, `Step` and `Epoch`; without it they go
-    to the terminal. Raises SettingsError, DataError and RunError, and StoppedError where a signal asked to stop.
+    (pixels a side), `seed`, `device` and `overrides_file` (`data.overrides`) are short for the usual ones. `out` is
+    the run's folder, else the next `runs/<data>-<recipe>-<n>`. A recipe file that names a Python network needs
+    `trust_code`; one named in `overrides` does not. `show` is called with each `Note`, `Reading`, `Step` and `Epoch`;
+    without it they go to the terminal. Raises SettingsError, DataError and RunError, and StoppedError where a signal
+    asked to stop.
     """
     if unknown := flags.keys() - _FLAGS.keys():
         raise TypeError(f"train() got an unexpected keyword argument '{min(unknown)}'")
@@ -89,7 +91,7 @@ def train(
     with nullcontext(show) if show else Terminal() as tell:
         if recipe is not None:
             _refuse_code(Path(recipe), changes, trust_code=trust_code)
-        run, index = _choose(data, recipe, changes, tell)
+        run, index = runs.choose(data, recipe, changes, tell)
         run = _resolved(run, index, data)
         folder = Path(out) if out is not None else runs.next_folder(index.name, run.recipe)
         return _stages(folder, run, index, tell, fresh=True)
@@ -105,7 +107,7 @@ def resume(folder: str | Path, data: Data | None = None, *, trust_code: bool = F
     run = runs.load_settings(place)
     runs.refuse_code(place, run, trust_code=trust_code)
     with nullcontext(show) if show else Terminal() as tell:
-        index = sources.load(runs.source(place, run, data), run.data, run.heads)
+        index = runs.load_index(runs.source(place, run, data), run, tell)
         return _stages(place, run, index, tell, fresh=False)
 
 
@@ -115,32 +117,13 @@ def _refuse_code(recipe: Path, changes: list[str], *, trust_code: bool) -> None:
         runs.refuse_code(recipe, settings.load(str(recipe)), trust_code=trust_code)
 
 
-def _choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show) -> tuple[RunSettings, Index]:
-    if recipe is not None:
-        run = settings.load(recipe, changes)
-        return run, sources.load(data, run.data, run.heads)
-    run = settings.load("small-pictures", changes)  # wrong settings are found before pictures are read
-    index = sources.load(data, run.data, run.heads)
-    name, why, extra = _recipe_for(index, pixels.resolve(run.pixels, index.array, index.files))
-    show(Note(f"recipe {name}, for {why}"))
-    return settings.load(name, [*extra, *changes]), index
-
-
-def _recipe_for(index: Index, resolved: PixelSettings) -> tuple[str, str, list[str]]:
-    shape = classifier.picture_shape(resolved)
-    what = f"{len(index):,} {'grey' if shape.channels == 1 else 'colour'} pictures of {shape.height}x{shape.width}"
-    if max(shape.height, shape.width) <= _SMALL:
-        return "small-pictures", what, []
-    # the recipe's one sigmoid is the course's, for two classes; here the heads are the data's own
-    return "photos-scratch", what, ["heads={}"]
-
-
 def _resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
     """Every setting with a value, but for the precision: what `recipe.toml` records."""
     source = sources.lasting_name(data) if isinstance(data, str | Path) else None
+    overrides = run.data.overrides and str(Path(run.data.overrides).resolve())
     heads = {head.name: run.heads.get(head.name, HeadSettings()).but(kind=head.kind) for head in index.heads}
     return run.but(
-        data=run.data.but(source=source),
+        data=run.data.but(source=source, overrides=overrides),
         model=run.model.but(network=networks.lasting_name(run.model.network)),
         pixels=pixels.resolve(run.pixels, index.array, index.files),
         device=device.prepare(run.device),
@@ -155,7 +138,9 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             runs.refuse_used(folder)  # once more: another process may have begun here since
         device.prepare(run.device)
         frames, index = batches.frames_of(index, run, tell)
-        if not fresh:
+        if fresh:
+            _warn(index, run, tell)
+        else:
             runs.refuse_changed(folder, index)
         material = _material(frames, index, run, tell)
         # a wrong name is found before anything is written
@@ -168,12 +153,21 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         if fresh:
             sources.write_splits(folder / runs.SPLITS, index)
             files.write(folder / runs.RECIPE, settings.to_toml(run))
+            if index.unusable:
+                sources.write_unusable(folder / "unusable.csv", index)
         elif checkpoint.restore(folder / "last", state):
             ended = fitting.finished(state, run.fit)
             where = "had ended; scoring it again" if ended else f"goes on in epoch {state.epoch}, step {state.step + 1}"
             tell(Note(f"the run {where}"))
         _fit(folder, run, state, material, tell)
         return _finish(folder, run, state, material)
+
+
+def _warn(index: Index, run: RunSettings, show: Show) -> None:
+    """Of what is wrong with the data, as far as that is known without a look at the pictures."""
+    see = f". See: noonchi check {shlex.quote(run.data.source)}" if run.data.source else ""
+    for finding in check.quick(index):
+        show(Note(finding.about + (see if finding.groups else "")))
 
 
 def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) -> _Material:
@@ -183,10 +177,6 @@ def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) ->
         show(Note("validating on the test split, as the recipe asks: the test figure is not an honest one"))
         validation = test
     labels = {name: values[training.positions] for name, values in index.labels.items()}
-    for head in index.heads:
-        counts = index.counts(head.name).get("train", {})
-        if missing := [name for name, count in counts.items() if not count]:
-            show(Note(f"no training picture of {', '.join(map(repr, missing[:10]))}: it cannot be learnt"))
     if run.data.test_share and not test.num_pictures:
         show(Note("no test pictures: the run will have no test score"))
     return _Material(

@@ -131,7 +131,9 @@ def test_the_size_that_an_error_names_is_the_smallest_that_fits():
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_pooling_before_the_relu_gives_the_same_bits_forward_and_back(precision):
-    network = layers(conv=nn.Conv2d(3, 8, 3), relu=nn.ReLU(), pool=nn.MaxPool2d(2), last=nn.Conv2d(8, 4, 3)).to(precision)
+    network = layers(conv=nn.Conv2d(3, 8, 3), relu=nn.ReLU(), pool=nn.MaxPool2d(2), last=nn.Conv2d(8, 4, 3)).to(
+        precision
+    )
     plain = nn.Sequential(*network)
     images = torch.rand(5, 3, 15, 13, generator=torch.Generator().manual_seed(0)).to(precision)
     outcomes = []

@@ -81,3 +81,68 @@ def test_several_labels_do_not_suit_a_head_of_classes():
     assert resolve({"label": several}, {}, IDS)[0][0].kind == "labels"
     with pytest.raises(DataError, match="set kind = 'labels'"):
         resolve({"label": several}, {"label": HeadSettings(kind="classes")}, IDS)
+
+
+ONES = {"cat": column(["1", "0", "0"]), "dog": column(["0", "1", "1"]), "age": column(["3", "5", "4"])}
+THREE = ["a.png", "b.png", "c.png"]
+
+
+def test_columns_of_ones_are_one_head_in_their_order():
+    heads, labels = resolve(ONES, {"pet": HeadSettings(columns=("dog", "cat"))}, THREE)
+    assert [(head.name, head.kind, head.classes) for head in heads] == [("pet", "classes", ("dog", "cat"))]
+    assert labels["pet"].tolist() == [1, 0, 0]
+
+
+def test_columns_of_ones_may_be_binary_mapped_and_stand_beside_other_heads():
+    pet = HeadSettings(columns=("cat", "dog"), kind="binary", map={"cat": "mews", "dog": "barks"})
+    heads, labels = resolve(ONES, {"pet": pet, "age": HeadSettings()}, THREE)
+    assert [(head.kind, head.classes) for head in heads] == [
+        ("binary", ("mews", "barks")),
+        ("classes", ("3", "4", "5")),
+    ]
+    assert labels["pet"].tolist() == [0, 1, 1]
+
+
+def test_columns_of_ones_may_be_any_number_of_labels():
+    seen = {"b": column(["1", "0", "1"]), "a": column(["1", "0", "0"]), "never": column(["0", "0", "0"])}
+    heads, labels = resolve(seen, {"seen": HeadSettings(columns=("b", "a", "never"), kind="labels")}, THREE)
+    assert heads[0].classes == ("b", "a", "never")
+    assert labels["seen"].tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 0]]
+
+
+def test_a_class_of_columns_without_pictures_keeps_its_number():
+    heads, labels = resolve(
+        {**ONES, "ant": column(["0"] * 3)}, {"pet": HeadSettings(columns=("ant", "cat", "dog"))}, THREE
+    )
+    assert heads[0].classes == ("ant", "cat", "dog")
+    assert labels["pet"].tolist() == [1, 2, 2]
+
+
+def test_without_the_setting_each_such_column_is_a_head():
+    assert [head.name for head in resolve(ONES, {}, THREE)[0]] == ["cat", "dog", "age"]
+
+
+@pytest.mark.parametrize(
+    ("dogs", "told"),
+    [
+        (["1", "1", "1"], "picture 'a.png' has 2 ones in the columns of head 'pet'; give each picture one, or"),
+        (["0", "1", "0"], "picture 'c.png' has 0 ones in the columns of head 'pet'"),
+        (["0", "yes", "1"], "picture 'b.png' has 'yes' in column 'dog'; expected 0 or 1"),
+        (["0", "1", ""], "picture 'c.png' has '' in column 'dog'; expected 0 or 1"),
+    ],
+)
+def test_columns_that_are_not_one_hot_name_the_picture(dogs, told):
+    with pytest.raises(DataError) as refused:
+        resolve({**ONES, "dog": column(dogs)}, {"pet": HeadSettings(columns=("cat", "dog"))}, THREE)
+    assert str(refused.value).startswith(told)
+
+
+def test_a_column_of_several_must_be_there():
+    with pytest.raises(DataError, match="reads column 'yak', which is missing; the data have: cat, dog, age"):
+        resolve(ONES, {"pet": HeadSettings(columns=("cat", "yak"))}, THREE)
+
+
+def test_a_bar_in_the_name_of_a_column_of_labels_is_refused():
+    bars = {"a|b": column(["1", "0", "1"]), "c": column(["0", "1", "1"])}
+    with pytest.raises(DataError, match=r"must not hold '\|'"):
+        resolve(bars, {"seen": HeadSettings(columns=("a|b", "c"), kind="labels")}, THREE)

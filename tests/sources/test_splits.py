@@ -74,6 +74,16 @@ def test_every_label_of_several_is_validated():
     assert complete(None, at(0.05, 0.5, 0.4, 0.6), [several], PLAIN).tolist() == ["val", "train", "val", "train"]
 
 
+def test_a_class_gives_no_key_that_holds_the_last_of_another_to_train_on():
+    keys = at(0.3, 0.3, 0.4, 0.5)
+    labels = np.array([0, 1, 0, 0])
+    assert complete(None, keys, [labels], PLAIN).tolist() == ["train", "train", "val", "train"]
+
+
+def test_a_class_in_one_key_only_keeps_it_for_training():
+    assert complete(None, at(0.3, 0.3, 0.05), [np.array([0, 0, 1])], PLAIN).tolist() == ["train", "train", "val"]
+
+
 def test_no_picture_left_to_train_on_is_refused():
     with pytest.raises(DataError, match="no picture is left to train on"):
         complete(np.array(["test", "val"]), hashes(2), same(2), PLAIN)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import click
 
+from noonchi.cli.cached import cache_
+from noonchi.cli.checking import check
 from noonchi.cli.describing import list_, summary
+from noonchi.cli.looking import look
 from noonchi.cli.predicting import predict
 from noonchi.cli.training import train, val
 from noonchi.errors import NoonchiError
@@ -65,5 +68,5 @@ def noonchi() -> None:
     """Train, look into and use image classifiers."""
 
 
-for command in (train, val, predict, summary, list_):
+for command in (train, val, predict, look, check, summary, list_, cache_):
     noonchi.add_command(command)

@@ -23,6 +23,13 @@ from noonchi.results import printable
 @click.option("--seed", type=int, help="Every draw is a function of it.")
 @click.option("--device", help="auto, cpu, cuda or mps.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder; runs/DATA-RECIPE-N if not given.")
+@click.option(
+    "--overrides",
+    "overrides_file",
+    type=click.Path(path_type=Path, resolve_path=True),
+    metavar="FILE",
+    help="A CSV of pictures to drop or relabel, as noonchi check writes it.",
+)
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped.")
 @TRUST
 @JSON
@@ -33,8 +40,8 @@ def train(
 
     DATA is a folder of pictures, a .csv, an .npz, a folder of IDX files, or a built-in name (noonchi list datasets).
     """
-    given = {"DATA": data, "--recipe": recipe, "--set": options["overrides"]}
-    given |= {f"--{name.replace('_', '-')}": value for name, value in options.items() if name != "overrides"}
+    given = {"DATA": data, "--recipe": recipe, "--set": options["overrides"], "--overrides": options["overrides_file"]}
+    given |= {f"--{name.replace('_', '-')}": value for name, value in options.items() if "overrides" not in name}
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if resume is not None and given:
         raise SettingsError(f"--resume changes nothing else, but {', '.join(given)} came; leave it out.")

@@ -36,6 +36,7 @@ class Residual(nn.Module):
             nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)
         )
         self.relu = nn.ReLU()
+        nn.init.zeros_(self.norm2.weight)  # each block begins as its shortcut (Goyal et al. 2017)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(n, before, height, width) → (n, after, height / 2, width / 2)."""

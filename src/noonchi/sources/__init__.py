@@ -7,25 +7,42 @@ from typing import Any
 
 from noonchi.errors import DataError, did_you_mean
 from noonchi.settings import DataSettings, HeadSettings
-from noonchi.sources import arrays, builtin, folder, heads, idx, npz, splits, table
+from noonchi.sources import arrays, builtin, folder, groups, heads, idx, npz, overrides, splits, table
 from noonchi.sources.aligned import aligned
 from noonchi.sources.index import Index, Raw
-from noonchi.sources.splits import differences, write_splits
+from noonchi.sources.scan import Progress
+from noonchi.sources.splits import differences, write_splits, write_unusable
 
-__all__ = ["Data", "Index", "aligned", "differences", "lasting_name", "load", "picture_paths", "write_splits"]
+__all__ = [
+    "Data",
+    "Index",
+    "aligned",
+    "differences",
+    "lasting_name",
+    "load",
+    "picture_paths",
+    "write_splits",
+    "write_unusable",
+]
+
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 
 Data = str | Path | tuple[Any, Any]
 """A name, a path, or (images, labels)."""
 
 
 def load(
-    data: Data, settings: DataSettings | None = None, head_settings: Mapping[str, HeadSettings] | None = None
+    data: Data,
+    settings: DataSettings | None = None,
+    head_settings: Mapping[str, HeadSettings] | None = None,
+    progress: Progress | None = None,
 ) -> Index:
     """The pictures of a data set, their labels for each head, and their splits; nothing is decoded.
 
     `data` is the name of a built-in data set, else a path: a folder of IDX files, a folder of class folders, a `.csv`
     or an `.npz`; or (images, labels) as arrays. A name goes before a folder of that name: write `./mnist` for the
-    folder. Raises DataError for data that cannot be used.
+    folder. `progress` is called with (done, total) as files are looked at. Raises DataError for data that cannot be
+    used.
 
     >>> import numpy as np
     >>> images = np.arange(40 * 64, dtype=np.uint32).reshape(40, 8, 8) % 251
@@ -34,18 +51,23 @@ def load(
     (('0', '1'), 40, (40, 8, 8, 1))
     """
     settings = settings or DataSettings()
-    raw = _read(data)
-    made, labels = heads.resolve(raw.columns, head_settings or {}, raw.ids)
+    asked = head_settings or {}
+    raw = _read(data, settings, progress)
+    if settings.overrides is not None:
+        several = {head.column or name for name, head in asked.items() if head.kind == "labels"}
+        raw = overrides.apply(Path(settings.overrides), raw, several)
+    made, labels = heads.resolve(raw.columns, asked, raw.ids)
     return Index(
         name=_short(raw.name),
         ids=raw.ids,
         hashes=raw.hashes,
-        splits=splits.complete(raw.splits, raw.hashes, labels.values(), settings),
+        splits=splits.complete(raw.splits, groups.keys(raw.hashes, raw.groups), labels.values(), settings),
         heads=made,
         labels=labels,
         files=raw.files,
         array=raw.array,
         unusable=raw.unusable,
+        notes=raw.notes + heads.alike(made),
     )
 
 
@@ -66,20 +88,31 @@ def picture_paths(given: Path) -> list[Path]:
     return folder.pictures_below(given) if given.is_dir() else [given]
 
 
-def _read(data: Data) -> Raw:
+def _read(data: Data, settings: DataSettings, progress: Progress | None) -> Raw:
     if isinstance(data, tuple):
         return arrays.read("arrays", {"all": data})
     if isinstance(data, str) and data in builtin.NAMES:
         return builtin.NAMES[data].read()
-    path = Path(data)
+    try:
+        return _read_path(Path(data), settings, progress)
+    except OSError as error:
+        raise DataError(f"'{error.filename or data}' cannot be read: {error.strerror}.") from None
+
+
+def _read_path(path: Path, settings: DataSettings, progress: Progress | None) -> Raw:
+    if path.is_dir() and idx.is_folder(path):
+        return idx.read(path)
     if path.is_dir():
-        return idx.read(path) if idx.is_folder(path) else folder.read(path)
+        return folder.read(path, follow_links=settings.follow_links, progress=progress)
     if not path.exists():
-        raise DataError(f"'{data}' is no file, folder or built-in data set. {did_you_mean(str(data), builtin.NAMES)}")
-    readers = {".csv": table.read, ".npz": npz.read}
-    if path.suffix.lower() not in readers:
-        raise DataError(f"'{data}' is not data; expected a folder, a .csv, an .npz or a built-in name.")
-    return readers[path.suffix.lower()](path)
+        raise DataError(f"'{path}' is no file, folder or built-in data set. {did_you_mean(str(path), builtin.NAMES)}")
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        return table.read(path, follow_links=settings.follow_links, progress=progress)
+    if kind == ".npz":
+        return npz.read(path)
+    remedy = "unpack it and give the folder" if kind in _ARCHIVES else "expected a folder, a .csv, an .npz"
+    raise DataError(f"'{path}' is not data; {remedy} or a built-in name.")
 
 
 def _short(name: str) -> str:

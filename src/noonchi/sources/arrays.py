@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noonchi.errors import DataError
-from noonchi.sources.index import Column, Images, Raw, array_hashes, column
+from noonchi.sources.index import Column, Images, Raw, array_hashes, column, of_rows
 
 Pieces = Mapping[str, tuple[Any, Any]]
 
@@ -97,9 +97,7 @@ def _rows_of_ones(rows: Images) -> Column:
     numbers = tuple(map(str, range(rows.shape[1])))
     if (rows.sum(axis=1) == 1).all():
         return Column(numbers, rows.argmax(axis=1).astype(np.int64))
-    distinct, codes = np.unique(rows, axis=0, return_inverse=True)
-    classes = tuple("|".join(map(str, np.flatnonzero(row))) for row in distinct)
-    return Column(classes, codes.reshape(-1).astype(np.int64), labels=numbers)
+    return of_rows(rows, numbers)
 
 
 def _columns(name: str, pieces: Pieces, lengths: Mapping[str, int]) -> dict[str, Column]:

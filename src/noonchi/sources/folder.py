@@ -10,30 +10,32 @@ import numpy as np
 from noonchi.errors import DataError
 from noonchi.results import Split
 from noonchi.sources.index import SPLITS, Raw, column
-from noonchi.sources.scan import is_within, scan
+from noonchi.sources.scan import LEAVES, Progress, is_within, scan
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 _IGNORED = ("thumbs.db", "desktop.ini", "__macosx")
-_LEAVES = "a link that leaves the data's folder"
 
 
-def read(root: Path) -> Raw:
+def read(root: Path, *, follow_links: bool = False, progress: Progress | None = None) -> Raw:
     """The pictures of class folders; a class is named as its folder.
 
     Pictures lie directly in their class's folder. What cannot be used is listed as unusable with its reason: a file
     there that is no picture, a folder within a class's folder, a picture outside of all of them. Passed over are files
-    of the system (`.DS_Store`, `Thumbs.db`, `__MACOSX`, hidden ones) and other files outside, such as a README.
+    of the system (`.DS_Store`, `Thumbs.db`, `__MACOSX`, hidden ones) and other files outside, such as a README. Links
+    that leave `root` are taken with `follow_links` only; a folder that links make appear twice is read once.
 
     Raises DataError for a folder without two classes, or in which splits and classes cannot be told apart.
     """
-    splits = _split_folders(root)
-    items = [item for split, folder in splits.items() for item in _items(root, folder, split)]
+    splits = _split_folders(root, follow_links=follow_links)
+    folders = _class_folders(root, splits, follow_links=follow_links)
+    items = [item for folder in folders for item in _items(folder)] + _strays(root, splits)
     looked_at = [item for item in items if not item.reason]
-    scanned = list(zip(looked_at, scan([item.path for item in looked_at], root), strict=True))
-    usable = [(item, one.hash) for item, one in scanned if one.hash]
+    scanned = scan([item.path for item in looked_at], root, follow_links=follow_links, progress=progress)
+    usable = [(item, one.hash) for item, one in zip(looked_at, scanned, strict=True) if one.hash]
     unusable = [(item, item.reason) for item in items if item.reason]
-    unusable += [(item, one.reason) for item, one in scanned if not one.hash]
-    _refuse_few(root, items, sorted({item.label for item, _ in usable}))
+    unusable += [(item, one.reason) for item, one in zip(looked_at, scanned, strict=True) if not one.hash]
+    classes = sorted({item.label for item, _ in usable})
+    _refuse_few(root, folders, items, classes)
     return Raw(
         name=root.resolve().name,
         ids=tuple(_id(item.path, root) for item, _ in usable),
@@ -42,6 +44,7 @@ def read(root: Path) -> Raw:
         splits=None if None in splits else np.array([item.split for item, _ in usable]),
         files=tuple(item.path for item, _ in usable),
         unusable=tuple((_id(item.path, root), reason) for item, reason in unusable),
+        notes=_left_out(sorted({folder.label for folder in folders if not folder.reason}.difference(classes))),
     )
 
 
@@ -62,60 +65,104 @@ def pictures_below(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Item:
+    """A class folder, or a file in one."""
+
     path: Path
-    split: Split | None
-    label: str
+    split: Split | None = None
+    label: str = ""
     reason: str = ""
     """Why it is not even looked at."""
 
 
-def _split_folders(root: Path) -> Mapping[Split | None, Path]:
+def _split_folders(root: Path, *, follow_links: bool) -> Mapping[Split | None, Path]:
     """The folder that holds the class folders of each split; under None where the data come in one piece."""
     folders = [entry for entry in _entries(root) if entry.is_dir()]
-    train = [folder for folder in folders if SPLITS.get(folder.name.lower()) == "train"]
-    if not any(entry.is_dir() for folder in train for entry in _entries(folder)):
+    divided = [folder for folder in folders if _split(folder) and any(entry.is_dir() for entry in _entries(folder))]
+    if "train" not in map(_split, divided):
+        _refuse_unclear(root, folders, divided)
         return {None: root}
     found: dict[Split | None, Path] = {}
     for folder in folders:
-        split = SPLITS.get(folder.name.lower())
+        split = _split(folder)
         if split is None:
             raise DataError(f"'{root}' mixes split folders with '{folder.name}'; keep only train, val and test in it.")
         if split in found:
             raise DataError(f"'{root}' holds both '{found[split].name}' and '{folder.name}'; keep one.")
-        if _leaves(folder, root):
-            raise DataError(f"'{folder}' is {_LEAVES}; put the pictures there.")
+        if not follow_links and _leaves(folder, root):
+            raise DataError(f"'{folder}' is {LEAVES}.")
         found[split] = folder
     return found
 
 
-def _items(root: Path, folder: Path, split: Split | None) -> Iterator[_Item]:
-    """What lies in the class folders of a folder, and the pictures beside them."""
-    named: dict[str, str] = {}
-    for entry in _entries(folder):
-        if not entry.is_dir():
-            if _is_named_as_picture(entry):
-                yield _Item(entry, split, "", "outside the class folders")
-        elif _leaves(entry, root):
-            yield _Item(entry, split, "", _LEAVES)
+def _split(folder: Path) -> Split | None:
+    return SPLITS.get(folder.name.lower())
+
+
+def _refuse_unclear(root: Path, folders: list[Path], divided: list[Path]) -> None:
+    """Folders all named as splits are meant as such, also where no class can be learnt from them."""
+    if not all(map(_split, folders)):
+        return
+    names = ", ".join(folder.name for folder in divided or folders)
+    if divided:
+        raise DataError(f"'{root}' has classes in {names} but none to train on; put pictures in train/<class>/ too.")
+    if folders:
+        raise DataError(f"'{root}' has no class folders in {names}; put the pictures in train/<class>/.")
+
+
+def _class_folders(root: Path, splits: Mapping[Split | None, Path], *, follow_links: bool) -> list[_Item]:
+    found = [(split, entry) for split, holder in splits.items() for entry in _entries(holder) if entry.is_dir()]
+    first = _first_ways(root, [*splits.values(), *(folder for _, folder in found)])
+    named: dict[tuple[Path, str], str] = {}
+    folders = []
+    for split, folder in found:
+        if not follow_links and _leaves(folder, root):
+            folders.append(_Item(folder, reason=LEAVES))
+        elif first[folder.resolve()] != folder:
+            folders.append(_Item(folder, reason="a link to a folder that is read already"))
         else:
-            label = _class_name(entry, named)
-            yield from (_Item(path, split, label, _unfit(path)) for path in _entries(entry))
+            folders.append(_Item(folder, split, _class_name(folder, named)))
+    return folders
 
 
-def _class_name(folder: Path, named: dict[str, str]) -> str:
+def _first_ways(root: Path, folders: list[Path]) -> dict[Path, Path]:
+    """The path by which each folder is read, those above them all included; a way without links goes first."""
+    real_root = root.resolve()
+    ways = {above: above for above in (real_root, *real_root.parents)}
+    for folder in sorted(folders, key=lambda one: one.resolve() != real_root / one.relative_to(root)):
+        ways.setdefault(folder.resolve(), folder)
+    return ways
+
+
+def _class_name(folder: Path, named: dict[tuple[Path, str], str]) -> str:
     if folder.name != _shown(folder.name):
         raise DataError(f"the class folder '{_shown(str(folder))}' has a name that is not UTF-8; rename it.")
     # one class, though one system composes é and another writes e and an accent
     label = unicodedata.normalize("NFC", folder.name)
-    if named.setdefault(label, folder.name) != folder.name:
+    if named.setdefault((folder.parent, label), folder.name) != folder.name:
         raise DataError(f"'{folder.parent}' holds two class folders that both read '{label}'; rename or join them.")
     return label
+
+
+def _items(folder: _Item) -> Iterator[_Item]:
+    if folder.reason:
+        yield folder
+    else:
+        yield from (_Item(path, folder.split, folder.label, _unfit(path)) for path in _entries(folder.path))
 
 
 def _unfit(path: Path) -> str:
     if path.is_dir():
         return "a folder within a class folder"
     return "" if path.name == _shown(path.name) else "a name that is not UTF-8"
+
+
+def _strays(root: Path, splits: Mapping[Split | None, Path]) -> list[_Item]:
+    """Pictures beside the class folders, and broken links: what one of them led to may have been a class."""
+    holders = dict.fromkeys([root, *splits.values()])
+    entries = [entry for holder in holders for entry in _entries(holder) if not entry.is_dir()]
+    broken = [_Item(entry, reason="a broken link") for entry in entries if not entry.exists()]
+    outside = [entry for entry in entries if entry.exists() and _is_named_as_picture(entry)]
+    return broken + [_Item(entry, reason="outside the class folders") for entry in outside]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -137,11 +184,18 @@ def _leaves(folder: Path, root: Path) -> bool:
     return folder.is_symlink() and not is_within(folder, str(root.resolve()))
 
 
-def _refuse_few(root: Path, items: list[_Item], classes: list[str]) -> None:
+def _refuse_few(root: Path, folders: list[_Item], items: list[_Item], classes: list[str]) -> None:
     if len(classes) >= 2:
         return
-    held = f"1 class ('{classes[0]}')" if classes else "no class with pictures" if items else "no classes"
+    no_class = "no class with pictures" if folders or items else "no classes"
+    held = f"1 class ('{classes[0]}')" if classes else no_class
     raise DataError(f"'{root}' holds {held}; a classifier needs 2. Make one sub-folder per class.")
+
+
+def _left_out(classes: list[str]) -> tuple[str, ...]:
+    if not classes:
+        return ()
+    return (f"left out, having no usable picture: class {', '.join(map(repr, classes))}",)
 
 
 def _id(path: Path, root: Path) -> str:

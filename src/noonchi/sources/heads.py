@@ -1,6 +1,6 @@
 """From the data's label columns to the heads of a classifier."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +8,7 @@ import numpy.typing as npt
 from noonchi.errors import DataError
 from noonchi.results import Head
 from noonchi.settings import HeadSettings
-from noonchi.sources.index import Column, in_order
-
-Labels = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
+from noonchi.sources.index import Column, Labels, in_order, of_rows
 
 
 def resolve(
@@ -18,9 +16,9 @@ def resolve(
 ) -> tuple[tuple[Head, ...], dict[str, Labels]]:
     """The heads that `settings` ask for, or one a column, with each picture's labels.
 
-    Class numbers follow the sorted names of the column's classes, or the order in which `map` first gives them.
-    Raises DataError for a column that is not there, a picture without a label, a class that `map` leaves out, or
-    classes that do not suit the kind.
+    Class numbers follow the sorted names of the column's classes, or the order of `columns`, or that in which `map`
+    first gives them. Raises DataError for a column that is not there, a picture without a label, a class that `map`
+    leaves out, classes that do not suit the kind, or columns that are not one-hot.
 
     >>> digits = Column(("0", "1", "2"), np.array([0, 1, 2, 2]))
     >>> odd = HeadSettings(kind="binary", column="digit", map={"0": "even", "1": "odd", "2": "even"})
@@ -31,14 +29,56 @@ def resolve(
     wanted = settings or {name: HeadSettings() for name in columns}
     heads, labels = [], {}
     for name, head in wanted.items():
-        source = head.column or name
-        if source not in columns:
+        sources = head.columns or (head.column or name,)
+        if missing := [one for one in sources if one not in columns]:
             raise DataError(
-                f"head '{name}' reads column '{source}', which is missing; the data have: {', '.join(columns)}."
+                f"head '{name}' reads column '{missing[0]}', which is missing; the data have: {', '.join(columns)}."
             )
-        made, labels[name] = _head(name, head, columns[source], ids)
+        column = _joined(name, head, columns, ids) if head.columns else columns[sources[0]]
+        made, labels[name] = _head(name, head, column, ids)
         heads.append(made)
     return tuple(heads), labels
+
+
+def alike(heads: Iterable[Head]) -> tuple[str, ...]:
+    """A note for each pair of classes that a person would take for one.
+
+    >>> alike([Head("label", "classes", ("Cat", "cat", "dog"))])
+    ("classes 'Cat' and 'cat' differ by case only and are two",)
+    """
+    notes = []
+    for head in heads:
+        first: dict[str, str] = {}
+        for name in head.classes:
+            other = first.setdefault(name.casefold(), name)
+            if other != name:
+                notes.append(f"classes '{other}' and '{name}' differ by case only and are two")
+    return tuple(notes)
+
+
+def _joined(name: str, settings: HeadSettings, columns: Mapping[str, Column], ids: Sequence[str]) -> Column:
+    """One column from several of 0 and 1, each named as the class that a 1 stands for."""
+    assert settings.columns
+    rows = np.stack([_ones(columns[one], one, ids) for one in settings.columns], axis=1)
+    if settings.kind == "labels":
+        if barred := [one for one in settings.columns if "|" in one]:
+            raise DataError(f"head '{name}' reads column '{barred[0]}'; a class of several labels must not hold '|'.")
+        return of_rows(rows, settings.columns)
+    wrong = np.flatnonzero(rows.sum(axis=1) != 1)
+    if len(wrong):
+        raise DataError(
+            f"picture '{ids[wrong[0]]}' has {rows[wrong[0]].sum()} ones in the columns of head '{name}'; "
+            "give each picture one, or set kind = 'labels'."
+        )
+    return Column(settings.columns, rows.argmax(axis=1))
+
+
+def _ones(column: Column, name: str, ids: Sequence[str]) -> npt.NDArray[np.uint8]:
+    for number, text in enumerate(column.classes):
+        if text not in ("0", "1"):
+            first = ids[int(np.flatnonzero(column.codes == number)[0])]
+            raise DataError(f"picture '{first}' has '{text}' in column '{name}'; expected 0 or 1.")
+    return np.array([text == "1" for text in column.classes], np.uint8)[column.codes]
 
 
 def _head(name: str, settings: HeadSettings, column: Column, ids: Sequence[str]) -> tuple[Head, Labels]:
@@ -49,7 +89,7 @@ def _head(name: str, settings: HeadSettings, column: Column, ids: Sequence[str])
     parts = [tuple(filter(None, map(str.strip, text.split("|")))) if several else (text,) for text in column.classes]
     if not several:
         _refuse_empty(name, column, ids)
-    known = in_order(part for some in parts for part in some) if column.labels is None else column.labels
+    known = column.labels or (in_order(part for some in parts for part in some) if several else column.classes)
     renamed = _renamed(name, settings.map, known)
     classes = tuple(dict.fromkeys((settings.map or renamed).values()))
     _refuse_few(name, kind, classes)

@@ -1,5 +1,6 @@
 """What a source gives: first `Raw`, as the data tell it; then an `Index`, with heads and splits settled."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -12,6 +13,8 @@ from noonchi.results import Head, Split
 
 Codes = npt.NDArray[np.int64]
 Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
+"""Class numbers (n,), or zeros and ones (n, classes)."""
 
 SPLITS: Mapping[str, Split] = {
     "train": "train",
@@ -45,7 +48,10 @@ class Raw:
     """None where the data come in one piece."""
     files: tuple[Path, ...] | None = None
     array: Images | None = None
+    groups: tuple[str, ...] | None = None
+    """One a picture, empty for a picture in no group."""
     unusable: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +70,15 @@ class Index:
     splits: npt.NDArray[np.str_]
     """(n,) of `train`, `val` or `test`."""
     heads: tuple[Head, ...]
-    labels: Mapping[str, npt.NDArray[np.int64] | npt.NDArray[np.uint8]]
+    labels: Mapping[str, Labels]
     """By head: class numbers, int64 (n,); for a head of kind `labels` zeros and ones, uint8 (n, classes)."""
     files: tuple[Path, ...] | None
     array: Images | None
     """uint8 (n, height, width, channels)."""
     unusable: tuple[tuple[str, str], ...] = ()
     """(id, reason) of what lies in the data but is not a usable picture."""
+    notes: tuple[str, ...] = ()
+    """Lines on the data as a whole that a person should read before training."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -119,15 +127,26 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def column(texts: Iterable[str]) -> Column:
-    """A column from one text a picture.
+    """A column from one text a picture; texts that differ only in how they compose accents are one class.
 
     >>> column(["dog", "cat", "dog"]).codes.tolist()
     [1, 0, 1]
     """
-    each = list(texts)
+    each = [unicodedata.normalize("NFC", text) for text in texts]
     classes = in_order(each)
     code = {name: number for number, name in enumerate(classes)}
     return Column(classes, np.array([code[text] for text in each], dtype=np.int64))
+
+
+def of_rows(rows: npt.NDArray[np.uint8], labels: tuple[str, ...]) -> Column:
+    """A column of several labels a picture, from zeros and ones (n, labels).
+
+    >>> of_rows(np.array([[1, 1], [0, 0]], np.uint8), ("cat", "dog")).classes
+    ('', 'cat|dog')
+    """
+    distinct, codes = np.unique(rows, axis=0, return_inverse=True)
+    classes = tuple("|".join(labels[at] for at in np.flatnonzero(row)) for row in distinct)
+    return Column(classes, codes.reshape(-1).astype(np.int64), labels)
 
 
 def array_hashes(images_nhwc: Images) -> tuple[str, ...]:

@@ -1,13 +1,17 @@
 """A first look at picture files: their content hash, or why they are no pictures. Nothing is decoded here."""
 
+import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import NamedTuple
 
+Progress = Callable[[int, int], None]
+
+LEAVES = "a link that leaves the data's folder; data.follow_links = true takes it"
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*")
 _NETPBM = tuple(f"P{number}".encode() for number in range(1, 7))
 _ALLOWED = "JPEG, PNG, WebP, GIF, BMP, TIFF or PPM"
@@ -20,19 +24,39 @@ class Scanned(NamedTuple):
     reason: str = ""
 
 
-def scan(paths: Sequence[Path], within: Path) -> list[Scanned]:
-    """Look at every file, several at once; links that leave `within` are refused."""
+def scan(
+    paths: Sequence[Path], within: Path, *, follow_links: bool = False, progress: Progress | None = None
+) -> list[Scanned]:
+    """Look at every file, several at once; links that leave `within` are refused unless `follow_links`.
+
+    `progress` is called with (done, total).
+    """
     root = os.path.realpath(within)
+    # one look a folder instead of one a file, which would cost more than the hashes of small pictures
+    outside = {folder for folder in {path.parent for path in paths} if not is_within(folder, root)}
+
+    def leaves(path: Path) -> bool:
+        return path.parent in outside or (path.is_symlink() and not is_within(path, root))
+
+    found = []
     # reading and hashing release the interpreter's lock
-    with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
-        return list(pool.map(lambda path: _look(path, root), paths))
-
-
-def _look(path: Path, root: str) -> Scanned:
+    pool = ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1)))
     try:
-        if path.is_symlink() and not is_within(path, root):
-            return Scanned(reason="a link that leaves the data's folder")
-        if not stat.S_ISREG(path.stat().st_mode):  # before opening: to open a FIFO hangs
+        for one in pool.map(lambda path: _look(path, not follow_links and leaves(path)), paths):
+            found.append(one)
+            if progress:
+                progress(len(found), len(paths))
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for what was queued
+    return found
+
+
+def _look(path: Path, leaves: bool) -> Scanned:
+    try:
+        mode = path.stat().st_mode
+        if leaves:
+            return Scanned(reason=LEAVES)
+        if not stat.S_ISREG(mode):  # before opening: to open a FIFO hangs
             return Scanned(reason="not a regular file")
         with path.open("rb") as file:
             reason = _not_a_picture(file.read(16))
@@ -41,12 +65,14 @@ def _look(path: Path, root: str) -> Scanned:
             file.seek(0)
             return Scanned(file_digest(file, lambda: blake2b(digest_size=16)).hexdigest())
     except OSError as error:
-        return Scanned(reason="a broken link" if path.is_symlink() else f"cannot be read: {error.strerror}")
+        broken = error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink()
+        return Scanned(reason="a broken link" if broken else f"cannot be read: {error.strerror}")
 
 
 def is_within(path: Path, root: str) -> bool:
-    """Whether a path, all links followed, lies below `root`, itself a real path."""
-    return os.path.realpath(path).startswith(os.path.join(root, ""))  # noqa: PTH118  # a string's work
+    """Whether a path, all links followed, is or lies below `root`, itself a real path."""
+    real = os.path.realpath(path)
+    return real == root or real.startswith(os.path.join(root, ""))  # noqa: PTH118  # a string's work
 
 
 def _not_a_picture(start: bytes) -> str:

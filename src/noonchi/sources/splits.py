@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,23 +13,24 @@ from noonchi import files
 from noonchi.errors import DataError
 from noonchi.results import Head, inert
 from noonchi.settings import DataSettings
-from noonchi.sources.index import Index
+from noonchi.sources.index import Index, Labels
 
 
 def complete(
     given: npt.NDArray[np.str_] | None,
-    hashes: Sequence[str],
-    labels: Iterable[npt.NDArray[np.int64] | npt.NDArray[np.uint8]],
+    keys: Sequence[str],
+    labels: Collection[Labels],
     settings: DataSettings,
 ) -> npt.NDArray[np.str_]:
     """Every picture's split, `given` ones kept.
 
-    A picture's content hash, read as a number u in 0..1, decides alone: validation lies at the low end, test at the
-    high end. So pictures added later move none that were there, and identical pictures share their fate. Data in one
-    piece give `test_share` of all to test and `validation_share` of the rest to validation; data that name a test
-    but no validation give `validation_share` of train; data that name a validation are left as they are, also
-    without a test. One exception: a class left without a validation picture, though train holds 2 distinct ones of
-    it, gives its picture of lowest u, with all copies.
+    A picture's key (see `groups.keys`), read as a number u in 0..1, decides alone: validation lies at the low end,
+    test at the high end. So pictures added later move none that were there, and pictures with one key, which are
+    identical or of one group, share their fate. Data in one piece give `test_share` of all to test and
+    `validation_share` of the rest to validation; data that name a test but no validation give `validation_share` of
+    train; data that name a validation are left as they are, also without a test. One exception: a class left without
+    a validation picture gives its pictures of lowest u, with all that share their key, of those keys that leave every
+    class a picture to train on.
 
     Raises DataError where nothing is left to train on.
 
@@ -37,39 +38,43 @@ def complete(
     >>> complete(None, [low, middle, high, middle], [np.zeros(4, np.int64)], DataSettings()).tolist()
     ['val', 'train', 'test', 'train']
     """
-    u = np.array([int(one[:16], 16) for one in hashes], dtype=np.uint64) / 2.0**64
-    splits = np.full(len(hashes), "train", dtype="<U5") if given is None else given.astype("<U5")
+    u = np.array([int(one[:16], 16) for one in keys], dtype=np.uint64) / 2.0**64
+    splits = np.full(len(keys), "train", dtype="<U5") if given is None else given.astype("<U5")
     share = 0.0 if settings.validate_on_test or "val" in splits else settings.validation_share
     if given is None:
         splits[u >= 1 - settings.test_share] = "test"
         share *= 1 - settings.test_share
     if share:
         splits[(splits == "train") & (u < share)] = "val"
-        for class_holds in _each_class(labels):
-            _ensure_validation(splits, u, class_holds)
+        for holds in _each_class(labels, np.full(len(u), True)):
+            if not (holds & (splits == "val")).any():
+                _give_validation(splits, u, labels, holds)
     if "train" not in splits:
         raise DataError("no picture is left to train on; give more pictures that differ, or lower data.test_share.")
     return splits
 
 
-def _each_class(
-    labels: Iterable[npt.NDArray[np.int64] | npt.NDArray[np.uint8]],
-) -> Iterable[npt.NDArray[np.bool_]]:
+def _each_class(labels: Collection[Labels], among: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.bool_]]:
+    """Of each class that some of the pictures hold: which pictures of all hold it."""
     for one in labels:
         if one.ndim == 2:
-            yield from (one.T == 1)
+            yield from (one[:, number] == 1 for number in np.flatnonzero(one[among].any(axis=0)))
         else:
-            yield from (one == number for number in np.unique(one))
+            yield from (one == number for number in np.unique(one[among]))
 
 
-def _ensure_validation(
-    splits: npt.NDArray[np.str_], u: npt.NDArray[np.float64], class_holds: npt.NDArray[np.bool_]
+def _give_validation(
+    splits: npt.NDArray[np.str_],
+    u: npt.NDArray[np.float64],
+    labels: Collection[Labels],
+    holds: npt.NDArray[np.bool_],
 ) -> None:
-    if (class_holds & (splits == "val")).any():
-        return
-    in_train = np.unique(u[class_holds & (splits == "train")])
-    if len(in_train) >= 2:
-        splits[(splits == "train") & (u == in_train[0])] = "val"
+    train = splits == "train"
+    for lowest in np.unique(u[holds & train]):
+        moved = train & (u == lowest)
+        if all((one & train & ~moved).any() for one in _each_class(labels, moved)):
+            splits[moved] = "val"
+            return
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,15 @@ def write_splits(path: Path, index: Index) -> None:
     safe = {one: inert(one) for one in {text for row in recorded.rows for text in (row[1], *row[3:])}}
     writer.writerow(("id", "split", "hash", *map(inert, recorded.heads)))
     writer.writerows((inert(row[0]), row[1], row[2], *[safe[name] for name in row[3:]]) for row in recorded.rows)
+    files.write(path, text.getvalue())
+
+
+def write_unusable(path: Path, index: Index) -> None:
+    """Write `unusable.csv`: each file that lies in the data but is no usable picture, and why."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(
+        [("file", "reason"), *((inert(name), inert(reason)) for name, reason in index.unusable)]
+    )
     files.write(path, text.getvalue())
 
 
@@ -156,7 +170,7 @@ def _rows(index: Index) -> Recorded:
     return Recorded(tuple(head.name for head in index.heads), tuple(rows))
 
 
-def _texts(head: Head, labels: npt.NDArray[np.int64] | npt.NDArray[np.uint8]) -> list[str]:
+def _texts(head: Head, labels: Labels) -> list[str]:
     if labels.ndim == 1:
         return [head.classes[number] for number in labels.tolist()]
     return ["|".join(name for name, holds in zip(head.classes, row, strict=True) if holds) for row in labels.tolist()]

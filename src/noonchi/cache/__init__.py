@@ -1,0 +1,245 @@
+"""Pictures decoded once: uint8 frames in memory, or in a file that is mapped into it."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b, file_digest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from noonchi import files, pixels
+from noonchi.cache import entries
+from noonchi.cache.entries import FRAMES, HASHES, MANIFEST, Kept, clear, kept, readable
+from noonchi.settings import PixelSettings
+from noonchi.sources.index import Index
+
+__all__ = ["Frames", "Kept", "Progress", "clear", "decode", "kept", "readable"]
+
+Progress = Callable[[int, int], None]
+Frame = npt.NDArray[np.uint8]
+
+_FORMAT = 2
+"""Raised whenever `pixels.read` gives other numbers for the same picture."""
+_CHANGED = "it was changed while its folder was read; train again"
+_AHEAD = 512
+"""Frames decoded and not yet written, at most: threads may be faster than the disk, and memory has an end."""
+
+_log = logging.getLogger("noonchi")
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Every picture of an index as a network will see it, before normalisation."""
+
+    array: Frame
+    """uint8 (n, height, width, channels), in the order of the index; zeros where not usable. May be read-only."""
+    usable: npt.NDArray[np.bool_]
+    """(n,)"""
+    unusable: tuple[tuple[str, str], ...]
+    """(id, reason) of each picture that could not be decoded."""
+    built: Path | None = None
+    """Where they are kept, if this call put them there."""
+
+
+class _Bad(NamedTuple):
+    """Why a picture is not usable, and whether the same content will be so the next time too."""
+
+    reason: str
+    lasting: bool
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be decoded, and into which shape."""
+
+    index: Index
+    settings: PixelSettings
+    progress: Progress | None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        assert self.settings.size
+        assert self.settings.channels
+        return (len(self.index), *self.settings.size, self.settings.channels)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return self.index.files or ()
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """How pixels are made: where this is the same, one picture has one frame."""
+        _, height, width, channels = self.shape
+        return {"format": _FORMAT, "size": [height, width], "channels": channels, "fit": self.settings.fit}
+
+    def frames(self, array: Frame, bad: Mapping[int, _Bad], built: Path | None = None) -> Frames:
+        usable = np.ones(len(self.index), dtype=bool)
+        usable[list(bad)] = False
+        unusable = tuple((self.index.ids[at], one.reason) for at, one in sorted(bad.items()))
+        return Frames(array, usable, unusable, built)
+
+
+def decode(index: Index, settings: PixelSettings, progress: Progress | None = None) -> Frames:
+    """All pictures of an index, decoded and resized to resolved `settings`.
+
+    An array that has the right shape is used as it is. Files are decoded in parallel, once: the frames are kept in
+    `cache_folder()/frames`, under a name made from the pictures' content and the settings, and mapped into memory from
+    there. A picture that is in frames kept for other data, or for fewer of these, is copied from there. Where that
+    folder cannot be written, all are decoded into memory, and the log says so. A picture that cannot be decoded is
+    listed, never replaced. `progress` is called with (done, total).
+
+    >>> from noonchi import sources
+    >>> index = sources.load((np.arange(32, dtype=np.uint8).reshape(2, 4, 4), ["cat", "dog"]))
+    >>> decode(index, PixelSettings(size=(2, 2), channels=1)).array.shape
+    (2, 2, 2, 1)
+    """
+    job = _Job(index, settings, progress)
+    if index.array is not None:
+        matches = index.array.shape == job.shape
+        return job.frames(index.array, {}) if matches else _in_memory(job)
+    place = entries.folder() / _fingerprint(job)
+    try:
+        return _kept(place, job) or _build(place, job)
+    except OSError as error:
+        needed = readable(int(np.prod(job.shape)))
+        _log.warning(
+            "frames of %s cannot be kept in '%s' (%s); they are decoded into memory.", needed, place, error.strerror
+        )
+        return _in_memory(job)
+
+
+def _fingerprint(job: _Job) -> str:
+    return blake2b(json.dumps([job.made, job.index.hashes]).encode(), digest_size=16).hexdigest()
+
+
+def _kept(place: Path, job: _Job) -> Frames | None:
+    """The frames that an earlier call kept; None where they are missing or not whole."""
+    manifest = entries.manifest_of(place)
+    if manifest is None:
+        return None
+    try:
+        array = np.load(place / FRAMES, mmap_mode="r")
+    except (OSError, ValueError):
+        return None
+    entries.mark_used(place)
+    return job.frames(array, {at: _Bad(reason, lasting=True) for at, reason in manifest["unusable"]})
+
+
+def _build(place: Path, job: _Job) -> Frames:
+    """Decode into a private folder beside, then give it its name; whoever is first of several processes wins."""
+    entries.remove_leftovers(place.name)
+    private = entries.of_build(place)
+    shutil.rmtree(private, ignore_errors=True)
+    private.mkdir(parents=True)
+    try:
+        bad = _write_frames(private / FRAMES, job)
+        if not all(one.lasting for one in bad.values()):
+            return job.frames(np.load(private / FRAMES), bad)
+        files.write(private / HASHES, "\n".join(job.index.hashes))
+        files.write_json(private / MANIFEST, _manifest(job, (private / FRAMES).stat().st_size, bad))
+        _give_name(private, place)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+    frames = _kept(place, job)
+    if frames is None:
+        raise OSError(None, "the frames just written cannot be read back")
+    return job.frames(frames.array, bad, built=place)
+
+
+def _manifest(job: _Job, size: int, bad: Mapping[int, _Bad]) -> dict[str, Any]:
+    about = {"data": job.index.name, "pictures": len(job.index), "bytes": size}
+    return job.made | about | {"unusable": [(at, one.reason) for at, one in sorted(bad.items())]}
+
+
+def _give_name(private: Path, place: Path) -> None:
+    try:
+        private.rename(place)
+    except OSError:  # something is there: another process's frames, or damaged ones
+        if entries.manifest_of(place) is None:
+            shutil.rmtree(place, ignore_errors=True)
+            private.rename(place)
+
+
+def _write_frames(path: Path, job: _Job) -> dict[int, _Bad]:
+    """Write an .npy file from start to end: there a full disk is an error; in a mapped file it kills the process."""
+    bad: dict[int, _Bad] = {}
+    blank = np.zeros(job.shape[1:], np.uint8)
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": job.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for at, frame in enumerate(_decoded(job, _already_decoded(job))):
+            if isinstance(frame, _Bad):
+                bad[at] = frame
+            file.write((blank if isinstance(frame, _Bad) else frame).tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    return bad
+
+
+def _already_decoded(job: _Job) -> dict[str, Frame]:
+    """By content hash, frames of these pictures in what is kept for other data, or for more or fewer of them."""
+    wanted, found = set(job.index.hashes), dict[str, Frame]()
+    for place, manifest in entries.whole():
+        if job.made.items() <= manifest.items():
+            unusable = {at for at, _ in manifest["unusable"]}
+            for at, (content, frame) in enumerate(entries.frames_of(place)):
+                if content in wanted and at not in unusable:
+                    found[content] = frame
+    return found
+
+
+def _in_memory(job: _Job) -> Frames:
+    array = np.zeros(job.shape, np.uint8)
+    bad: dict[int, _Bad] = {}
+    for at, frame in enumerate(_decoded(job, {})):
+        if isinstance(frame, _Bad):
+            bad[at] = frame
+        else:
+            array[at] = frame
+    return job.frames(array, bad)
+
+
+def _decoded(job: _Job, already: Mapping[str, Frame]) -> Iterator[Frame | _Bad]:
+    """Each picture in order, or why it is not usable."""
+
+    def one(at: int) -> Frame | _Bad:
+        if job.index.array is not None:
+            return pixels.read(job.index.array[at], job.settings)
+        content = job.index.hashes[at]
+        return already[content] if content in already else _read(job.paths[at], content, job.settings)
+
+    total = len(job.index)
+    pool = ThreadPoolExecutor(os.cpu_count())  # Pillow decodes and resizes without the interpreter's lock
+    try:
+        for start in range(0, total, _AHEAD):
+            some = range(start, min(start + _AHEAD, total))
+            for at, frame in zip(some, pool.map(one, some), strict=True):
+                yield frame
+                if job.progress:
+                    job.progress(at + 1, total)
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for what was queued
+
+
+def _read(path: Path, content: str, settings: PixelSettings) -> Frame | _Bad:
+    try:
+        frame = pixels.read(path, settings)
+    except pixels.PictureError as error:
+        return _Bad(error.reason, lasting=not error.unread and _is_still(path, content))
+    # edited since it was hashed: its frame would be kept as that of the old content
+    return frame if _is_still(path, content) else _Bad(_CHANGED, lasting=False)
+
+
+def _is_still(path: Path, content: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest() == content
+    except OSError:
+        return False

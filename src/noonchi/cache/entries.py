@@ -1,0 +1,180 @@
+"""The entries that decoding leaves in the cache folder: listed, and cleared without harm to anything else there."""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from noonchi import files
+
+FRAMES, HASHES, MANIFEST = "frames.npy", "hashes.txt", "manifest.json"
+
+_SAID = {"format", "size", "channels", "fit", "data", "pictures", "bytes", "unusable"}
+_OURS = (FRAMES, HASHES, MANIFEST, f".{HASHES}.new", f".{MANIFEST}.new")
+_NAME = re.compile(r"[0-9a-f]{32}")
+_BUILD = re.compile(rf"\.([0-9a-f]{{32}})\.{re.escape(platform.node())}\.([0-9]+)")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One entry."""
+
+    kind: str
+    """`frames`: decoded pictures; `leftover`: what a build that was killed left, or frames that are not whole."""
+    name: str
+    """Of the data; a leftover's folder."""
+    pictures: str
+    """How many, of which size, and how they were brought to it."""
+    bytes: int
+    used: datetime
+    """When it was made or last read."""
+    place: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Text and numbers."""
+        return asdict(self) | {"used": self.used.isoformat(timespec="seconds"), "place": str(self.place)}
+
+
+def folder() -> Path:
+    """Where entries are."""
+    return files.cache_folder() / "frames"
+
+
+def kept() -> list[Kept]:
+    """Every entry, the last used first; without builds under way and without files that are not ours.
+
+    >>> {entry.kind for entry in kept()} <= {"frames", "leftover"}
+    True
+    """
+    found = []
+    for place in _places():
+        with suppress(OSError):  # another process has removed it
+            found.append(_described(place))
+    return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def clear(entries: Iterable[Kept]) -> list[Kept]:
+    """Remove entries; returns those that cannot be, such as frames that Windows sees in use.
+
+    Elsewhere a process that is using frames keeps its own until it ends. Files that are not ours stay.
+    """
+    return [entry for entry in entries if not _removed(entry.place)]
+
+
+def readable(size: int) -> str:
+    """Bytes in a unit that suits their number.
+
+    >>> readable(202_500_128), readable(999)
+    ('202.5 MB', '999 bytes')
+    """
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def of_build(place: Path) -> Path:
+    """Where this process builds an entry, before it gets its name."""
+    return place.with_name(f".{place.name}.{platform.node()}.{os.getpid()}")
+
+
+def remove_leftovers(name: str) -> None:
+    """Remove what builds of an entry left on this computer when they were killed."""
+    for place in _places():
+        build = _BUILD.fullmatch(place.name)
+        if build and build[1] == name:
+            _removed(place)
+
+
+def manifest_of(place: Path) -> dict[str, Any] | None:
+    """What an entry says of itself; None where it is not whole."""
+    try:
+        manifest = dict(json.loads((place / MANIFEST).read_text(encoding="utf-8")))
+        is_whole = manifest.keys() >= _SAID and (place / FRAMES).stat().st_size == manifest["bytes"]
+    except (OSError, ValueError, TypeError):
+        return None
+    return manifest if is_whole else None
+
+
+def frames_of(place: Path) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    """The content hash and the frame of each picture of a whole entry."""
+    try:
+        hashes = (place / HASHES).read_text(encoding="ascii").split()
+        frames = np.load(place / FRAMES, mmap_mode="r").view(np.ndarray)
+    except (OSError, ValueError):  # removed or damaged meanwhile
+        return
+    yield from zip(hashes, frames, strict=False)
+
+
+def mark_used(place: Path) -> None:
+    """An entry's time of use is its manifest's."""
+    with suppress(OSError):  # frames in a folder that cannot be written serve as well
+        os.utime(place / MANIFEST)
+
+
+def whole() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each entry that is whole, and what it says of itself."""
+    for place in _places():
+        manifest = manifest_of(place)
+        if manifest:
+            yield place, manifest
+
+
+def _places() -> Iterator[Path]:
+    """Folders of entries, and of builds whose process is gone."""
+    with suppress(OSError):
+        for place in sorted(folder().iterdir()):
+            if _is_ours(place):
+                yield place
+
+
+def _is_ours(place: Path) -> bool:
+    if place.is_symlink() or not place.is_dir():
+        return False
+    build = _BUILD.fullmatch(place.name)
+    if build:
+        return not _is_alive(int(build[2]))
+    return bool(_NAME.fullmatch(place.name)) and any((place / name).exists() for name in _OURS)
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":
+        return False  # Windows refuses to remove a file that a living process holds open
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _described(place: Path) -> Kept:
+    manifest = manifest_of(place)
+    size = sum((place / name).stat().st_size for name in _OURS if (place / name).exists())
+    used = datetime.fromtimestamp((place / MANIFEST if manifest else place).stat().st_mtime).astimezone()
+    if manifest is None:
+        return Kept("leftover", place.name, "", size, used, place)
+    height, width = manifest["size"]
+    pictures = f"{manifest['pictures']:,} of {height}x{width}x{manifest['channels']}, {manifest['fit']}"
+    return Kept("frames", manifest["data"], pictures, size, used, place)
+
+
+def _removed(place: Path) -> bool:
+    try:
+        for name in _OURS:
+            (place / name).unlink(missing_ok=True)
+    except OSError:
+        return False
+    with suppress(OSError):  # it holds something that is not ours
+        place.rmdir()
+    return True

@@ -1,0 +1,138 @@
+"""The first look at a data set: one picture as numbers, its labels, how many there are of each, a sheet of examples."""
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from noonchi import batches, files, pixels, runs
+from noonchi.errors import DataError, SettingsError
+from noonchi.look import examples, picture, sheet
+from noonchi.look.picture import Picture
+from noonchi.runs import Show
+from noonchi.settings import AugmentSettings, RunSettings
+from noonchi.sources import Data, Index
+from noonchi.terminal import Terminal
+
+__all__ = ["Look", "Picture", "look"]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What was seen, and where the sheet lies."""
+
+    index: Index
+    """Pictures that cannot be used belong to no split."""
+    run: RunSettings
+    """Pixel settings resolved."""
+    picture: Picture
+    sheet: Path
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Usable pictures by split; a split without any is left out."""
+        counts = {split: int((self.index.splits == split).sum()) for split in ("train", "val", "test")}
+        return {split: count for split, count in counts.items() if count}
+
+    def to_json(self) -> dict[str, Any]:
+        """What `noonchi look --json` prints."""
+        index = self.index
+        return {
+            "data": index.name,
+            "recipe": self.run.recipe,
+            "pictures": sum(self.splits.values()),
+            "unusable": len(index.unusable),
+            "splits": self.splits,
+            "heads": {
+                head.name: {"kind": head.kind, "classes": list(head.classes), "counts": index.counts(head.name)}
+                for head in index.heads
+            },
+            "picture": self.picture.to_json(),
+            "sheet": str(self.sheet),
+            "augmented": self.run.augment.active,
+        }
+
+
+def look(
+    data: Data,
+    recipe: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    shown: str | int | None = None,
+    overrides: Iterable[str] = (),
+    size: int | None = None,
+    seed: int | None = None,
+    show: Show | None = None,
+) -> Look:
+    """Look at pictures as training would take them; a sheet of examples is written to `out`, a PNG.
+
+    `data`, `recipe`, `overrides`, `size`, `seed` and `show` are those of `noonchi.train`. `shown` is the id, or the
+    number counted from 0, of the picture to take numbers from; the first training picture if not given. The sheet,
+    `<data>-look.png` if not named, holds training pictures of each class of the first head, and what they become in
+    the first epochs. Raises SettingsError and DataError.
+
+    >>> import numpy as np, tempfile
+    >>> images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     seen = look((images, np.arange(40) % 2), out=folder + "/sheet.png", shown=3, show=lambda event: None)
+    >>> seen.picture.id, seen.picture.answers["label"].one_hot, seen.picture.levels.shape
+    ('all/3', (0, 1), (8, 8, 1))
+    """
+    changes = [f"seed={seed}"] if seed is not None else []
+    changes += [f"pixels.size=[{size}, {size}]"] if size is not None else []
+    changes += [overrides] if isinstance(overrides, str) else overrides
+    with nullcontext(show) if show else Terminal() as tell:
+        run, index = runs.choose(data, recipe, changes, tell)
+        path = _sheet_path(out, data, index.name)
+        asked = None if shown is None else picture.find(str(shown), index)
+        resolved = pixels.resolve(run.pixels, index.array, index.files)
+        # an accelerator would give the same pictures, but for rounding
+        run = run.but(pixels=resolved, device=run.device.but(name="cpu"))
+        frames, index = batches.frames_of(index, run, tell)
+        training = batches.of_split(frames, index, "train", run)
+        if not training.num_pictures:
+            raise DataError(f"'{index.name}' has no training pictures; put some in train, or take its splits out.")
+        number = int(training.positions[0]) if asked is None else asked
+        seen = Look(index, run, picture.of_index(number, index, frames), path)
+        files.write(path, _sheet(seen, training))
+    return seen
+
+
+def _sheet_path(out: str | Path | None, data: Data, name: str) -> Path:
+    path = Path(out) if out is not None else Path(f"{name}-look.png")
+    if path.suffix.lower() != ".png":
+        raise SettingsError(f"--out {path}: the sheet is a PNG; give it a name that ends in .png.")
+    if not path.parent.is_dir():
+        raise SettingsError(f"--out {path}: there is no folder '{path.parent}'; make it first.")
+    if path.is_dir():
+        raise SettingsError(f"--out {path}: this is a folder; give the name of a file.")
+    if not isinstance(data, tuple) and path.resolve().is_relative_to(Path(data).resolve()):
+        raise SettingsError(
+            f"the sheet '{path}' would lie among the pictures; give another place, as --out ../look.png."
+        )
+    return path
+
+
+def _sheet(seen: Look, training: batches.Batches) -> bytes:
+    _, height, width, channels = training.frames.shape
+    columns = sheet.columns(height, width)
+    what = f"{height}x{width} {'grey' if channels == 1 else 'colour'} training pictures as the network sees them"
+    if seen.run.augment.active:
+        lines = [f"{what}, and what augmentation makes of each in epochs 1 to {columns - 1}", _varied_by(seen.run)]
+        headings = ["original", *(f"epoch {number}" for number in range(1, columns))]
+    else:
+        lines, headings = [f"{what}; recipe {seen.run.recipe} augments nothing"], []
+    index = seen.index
+    names = index.ids if index.files is None else [path.name for path in index.files]
+    groups = examples.groups(training, names, columns)
+    left = len(training.heads[0].classes) - len(groups)
+    lines += [f"the first {len(groups)} of {len(groups) + left:,} classes"] * (left > 0)
+    return sheet.draw(f"{index.name}, recipe {seen.run.recipe}", lines, headings, groups)
+
+
+def _varied_by(run: RunSettings) -> str:
+    usual = AugmentSettings()
+    changed = {name: value for name, value in run.augment.table().items() if value != getattr(usual, name)}
+    told = [name if value is True else f"{name} {value}" for name, value in changed.items()]
+    return ", ".join([*told, f"seed {run.seed}"])

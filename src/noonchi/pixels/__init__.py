@@ -1,0 +1,155 @@
+"""The one way from a picture to numbers: file, decoded, oriented, resized uint8, normalised tensor.
+
+Training, prediction, serving and export all go through here. A picture becomes grey or RGB first and is then brought
+to size with Pillow's bilinear filter, which averages over all source pixels when it shrinks.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from noonchi.pixels.decoding import Box, Decoded, Picture, PictureError, decoded, header
+from noonchi.settings import PixelSettings
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Images", "Picture", "PictureError", "border_level", "invert", "normalise", "read", "resolve"]
+
+Images = npt.NDArray[np.uint8]
+
+_SAMPLED_FILES = 100
+_SMALL_SIDE = 256
+
+
+def read(picture: Picture, settings: PixelSettings) -> Images:
+    """A picture as uint8 (height, width, channels), in the size and channels that `settings` name.
+
+    Takes a path, a file's bytes, a Pillow image, or uint8 numbers (height, width) or (height, width, 1, 3 or 4). EXIF
+    orientation is applied; of several frames the first is taken; 16-bit grey is divided by 257; floats must lie in
+    0..1 or 0..255; transparency shows white. `fit` squashes, cuts to the middle or adds black borders. A picture that
+    has its size already is not resampled.
+
+    Raises PictureError, a DataError, for a picture that is damaged, cut off, of another format or too large.
+
+    >>> grey = PixelSettings(size=(2, 2), channels=1)
+    >>> read(np.full((4, 4, 3), 200, np.uint8), grey)[..., 0].tolist()
+    [[200, 200], [200, 200]]
+    """
+    if settings.size is None or settings.channels is None:
+        raise ValueError("pixel settings must be resolved before a picture is read")
+    shape = (*settings.size, settings.channels)
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape == shape:
+        return picture
+    found = decoded(picture, "L" if settings.channels == 1 else "RGB", max(settings.size))
+    return np.array(_fitted(found, settings.size, settings.fit)).reshape(shape)
+
+
+def resolve(settings: PixelSettings, array: Images | None = None, files: Sequence[Path] | None = None) -> PixelSettings:
+    """Settings with `size` and `channels` filled in from the data where they are not set.
+
+    An array gives its own. Of files, up to 100 evenly spaced ones are looked at: where all have one size of at most
+    256 a side, it is taken, else 150 by 150; where all are grey, 1 channel is taken, else 3.
+
+    >>> resolve(PixelSettings(channels=3), array=np.zeros((5, 28, 28, 1), np.uint8)).size
+    (28, 28)
+    """
+    if settings.size and settings.channels:
+        return settings
+    if array is not None:
+        size, channels = array.shape[1:3], array.shape[3]
+    else:
+        size, channels = _of_files(files or ())
+    return settings.but(size=settings.size or size, channels=settings.channels or channels)
+
+
+def normalise(images_nhwc: "torch.Tensor", settings: PixelSettings) -> "torch.Tensor":
+    """uint8 (n, height, width, channels) → float32 (n, channels, height, width), channels last in memory.
+
+    (x / 255 - mean) / std, on whatever device the images are.
+
+    >>> import torch
+    >>> normalise(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8), PixelSettings(mean=(0.5,), std=(0.5,))).unique()
+    tensor([1.])
+    """
+    import torch
+
+    # the permuted view is channels-last as it stands, and conversion keeps its strides
+    images_nchw = images_nhwc.permute(0, 3, 1, 2).to(torch.float32)
+    if not any(settings.mean) and all(std == 1 for std in settings.std):
+        return images_nchw.div_(255)
+    mean, std = (
+        torch.tensor(values, device=images_nhwc.device).mul_(255).view(-1, 1, 1)
+        for values in (settings.mean, settings.std)
+    )
+    return images_nchw.sub_(mean).div_(std)
+
+
+def border_level(images_nhwc: Images) -> float:
+    """Mean level, 0..255, of the outermost pixels of all pictures: how bright their ground is.
+
+    >>> border_level(np.full((1, 3, 3, 1), 7, np.uint8))
+    7.0
+    """
+    border = np.ones(images_nhwc.shape[1:3], dtype=bool)
+    border[1:-1, 1:-1] = False
+    return float(images_nhwc[:, border].mean())
+
+
+def invert(image_hwc: Images, mode: Literal["auto", "yes", "no"], training_border_level: float) -> Images:
+    """A picture with light and dark exchanged, or as it is.
+
+    `auto` exchanges them where that brings the picture's own border nearer to that of the training pictures: a digit
+    in black ink on white paper, for a classifier of white digits on black.
+
+    >>> invert(np.full((2, 2, 1), 250, np.uint8), "auto", 0.0).max()
+    np.uint8(5)
+    """
+    own = border_level(image_hwc[np.newaxis])
+    nearer = abs(255 - own - training_border_level) < abs(own - training_border_level)
+    return 255 - image_hwc if mode == "yes" or (mode == "auto" and nearer) else image_hwc
+
+
+def _fitted(found: Decoded, size: tuple[int, int], fit: str) -> Image.Image:
+    image, box = found
+    height, width = size
+    if image.size == (width, height) and box == (0, 0, width, height):
+        return image
+    if fit == "pad":
+        return _padded(found, size)
+    if fit == "crop":
+        box = _middle(box, width / height)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+
+
+def _middle(box: Box, aspect: float) -> Box:
+    """The largest part of a box, around its centre, whose width is `aspect` times its height."""
+    left, top, right, bottom = box
+    # what lies beyond, half of it a side; never below 0, where rounding would leave the picture
+    beside = max(0.0, (right - left - (bottom - top) * aspect) / 2)
+    above = max(0.0, (bottom - top - (right - left) / aspect) / 2)
+    return left + beside, top + above, right - beside, bottom - above
+
+
+def _padded(found: Decoded, size: tuple[int, int]) -> Image.Image:
+    """The whole picture in the middle, to the nearest pixel, on black."""
+    (left, top, right, bottom), (height, width) = found.box, size
+    scale = min(width / (right - left), height / (bottom - top))
+    inner = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
+    resized = found.image.resize(inner, Image.Resampling.BILINEAR, box=found.box)
+    padded = Image.new(resized.mode, (width, height))
+    padded.paste(resized, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return padded
+
+
+def _of_files(files: Sequence[Path]) -> tuple[tuple[int, int], int]:
+    step = max(1, -(-len(files) // _SAMPLED_FILES))
+    looks = [look for look in map(header, files[::step]) if look is not None]
+    sizes = {look.size for look in looks}
+    one_small_size = len(sizes) == 1 and max(next(iter(sizes))) <= _SMALL_SIDE
+    channels = 1 if looks and all(look.grey for look in looks) else 3
+    return next(iter(sizes)) if one_small_size else (150, 150), channels
