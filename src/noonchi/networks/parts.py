@@ -46,14 +46,14 @@ class Layers(nn.Sequential):
     1.0
     """
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # nn.Sequential's name
+    def forward(self, input: Tensor) -> Tensor:
         """The last layer's answer."""
         modules = list(self)
         for at in range(len(modules) - 1 if self.training else 0):
             if isinstance(modules[at], nn.ReLU) and isinstance(modules[at + 1], nn.MaxPool2d):
                 modules[at], modules[at + 1] = modules[at + 1], modules[at]
         for module in modules:
-            input = module(input)  # noqa: A001
+            input = module(input)
         return input
 
 

@@ -32,8 +32,10 @@ class Residual(nn.Module):
         self.norm1 = nn.BatchNorm2d(after)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(after)
-        self.shortcut = nn.Sequential(
-            nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)
+        self.shortcut = layers(
+            pool=nn.AvgPool2d(2, ceil_mode=True),
+            conv=nn.Conv2d(before, after, 1, bias=False),
+            norm=nn.BatchNorm2d(after),
         )
         self.relu = nn.ReLU()
         nn.init.zeros_(self.norm2.weight)  # each block begins as its shortcut (Goyal et al. 2017)
@@ -41,4 +43,5 @@ class Residual(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(n, before, height, width) → (n, after, height / 2, width / 2)."""
         inner = self.relu(self.norm1(self.conv1(maps)))
-        return self.relu(self.norm2(self.conv2(inner)) + self.shortcut(maps))
+        outer: Tensor = self.norm2(self.conv2(inner)) + self.shortcut(maps)
+        return outer.relu()

@@ -252,7 +252,7 @@ def _foreign(start: bytes) -> str:
     if not start:
         return f"an empty file; {_RESTORE}"
     if start[4:8] == b"ftyp":
-        return "HEIC or AVIF, which is not read; convert it to JPEG or PNG"
+        return "HEIC or AVIF, which is not read; install ImageMagick and convert it: magick a.heic a.jpg"
     return f"not a whole JPEG, PNG, WebP, GIF, BMP, TIFF or PPM picture; {_RESTORE}"
 
 

@@ -83,5 +83,5 @@ def _not_a_picture(start: bytes) -> str:
     if start.startswith(_NETPBM) and start[2:3].isspace():
         return ""
     if start[4:8] == b"ftyp":
-        return "HEIC or AVIF, which is not read; convert it to JPEG or PNG"
+        return "HEIC or AVIF, which is not read; install ImageMagick and convert it: magick a.heic a.jpg"
     return f"not a {_ALLOWED} picture"
