@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from keras.src.legacy.preprocessing.image import ImageDataGenerator
-from scipy.ndimage import gaussian_filter
 
 SIDE = 48
 # Keras's names: tx and zx act along x, although `height_shift_range` draws tx
@@ -37,6 +35,9 @@ PARAMETERS = {
 
 
 def main() -> None:
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+    from scipy.ndimage import gaussian_filter
+
     generator = np.random.default_rng(0)
     noise = gaussian_filter(generator.normal(size=(SIDE, SIDE, 3)), (1.5, 1.5, 0))
     picture = np.clip(127 + 60 * noise / noise.std(), 0, 255).astype(np.uint8)
