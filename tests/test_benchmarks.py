@@ -4,11 +4,44 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
-def test_the_table_of_recipes_has_a_row_a_recipe() -> None:
-    command = [sys.executable, FOLDER / "recipes.py", "digits", "mnist-mlp", "--seeds", "0", "1", "--epochs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def run(*command: object) -> list[str]:
+    """The lines that a benchmark prints."""
+    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("| `mnist-mlp` | 0.")
+    return done.stdout.splitlines()
+
+
+def test_the_table_of_recipes_has_a_row_a_recipe() -> None:
+    lines = run(FOLDER / "recipes.py", "digits", "mnist-mlp", "--seeds", "0", "1", "--epochs", "1")
+    assert lines[-1].startswith("| `mnist-mlp` | 0.")
+
+
+@pytest.mark.parametrize(("file", "own_sides"), [("input.py", 1), ("photos_epoch.py", 2)])
+def test_sides_whose_environment_is_missing_are_left_out_of_a_toy(file: str, own_sides: int, tmp_path: Path) -> None:
+    lines = run(FOLDER / file, "--toy", "--peers", tmp_path, "--starts", 1, "--turns", 2)
+    rows = lines[lines.index("| --- | --- | --- | --- | --- | --- | --- |") + 1 :]
+    assert len(rows) == own_sides
+    assert all(row.startswith("| noonchi") for row in rows)
+
+
+def test_a_side_that_fails_leaves_the_others_in_the_table(tmp_path: Path) -> None:
+    broken = tmp_path / "keras" / "bin" / "python"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    (tmp_path / "keras" / "made-from.txt").write_text((FOLDER / "peers" / "keras.txt").read_text())
+    lines = run(FOLDER / "input.py", "--toy", "--peers", tmp_path, "--starts", 1, "--turns", 2, "--only", "tf.data")
+    assert lines[-1].startswith("| Keras layers in tf.data, cached (it ended with code 3) | - | - |")
+    assert lines[-2].startswith("| noonchi | ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+def test_memory_is_told_of_an_empty_cache_and_of_kept_frames() -> None:
+    lines = run(FOLDER / "memory.py", "--toy", "--pictures", 40)
+    assert [line.split(" | ")[:2] for line in lines[-2:]] == [["| empty cache", "40"], ["| frames kept", "40"]]
+    assert all(int(line.split(" | ")[2]) > 50 for line in lines[-2:])
