@@ -131,10 +131,10 @@ def test_draws_outside_go_on_as_if_nothing_had_been_drawn(error):
 def test_large_tensors_are_taken_again_from_what_was_freed():
     code = """
 import resource, torch
-from noonchi.device import prepare
-from noonchi.settings import DeviceSettings
+from noonchi.device import keep_freed_memory
 
-prepare(DeviceSettings(name="cpu", threads=1))
+torch.set_num_threads(1)
+keep_freed_memory()
 for _ in range(4):  # small objects may come to lie between
     torch.empty(40_000_000, dtype=torch.uint8).fill_(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -33,7 +33,6 @@ def prepare(settings: DeviceSettings) -> DeviceSettings:
         raise SettingsError(f"device '{name}' is not available here. Use one of: {at_hand}, auto.")
     threads = settings.threads or _cores()
     torch.set_num_threads(threads)
-    keep_freed_memory()
     return settings.but(name=name, threads=threads)
 
 
@@ -52,6 +51,7 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] != "glibc":
         return
     library = ctypes.CDLL(None)
+    library.malloc_trim(0)  # what lies free until now goes back
     library.mallopt(_M_MMAP_MAX, 0)
     library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 

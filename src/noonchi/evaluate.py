@@ -31,26 +31,48 @@ def evaluate(
     class weights, so that they compare between recipes. Raises DataError where there is no picture.
     """
     classifier.network.eval()
-    answers: dict[str, list[np.ndarray]] = {head.name: [] for head in classifier.heads}
-    labels: dict[str, list[np.ndarray]] = {head.name: [] for head in classifier.heads}
+    answers = {head.name: _Rows() for head in classifier.heads}
+    labels = {head.name: _Rows() for head in classifier.heads}
     with torch.inference_mode():
         for batch in batches.in_order():
             logits = classifier.logits(batch.images)
             for head in classifier.heads:
                 answers[head.name].append(probabilities(head, logits[head.name]).numpy())
                 labels[head.name].append(batch.targets[head.name].cpu().numpy())
-    if not all(labels.values()):
+    count = len(next(iter(labels.values())).array)
+    if not count:
         raise DataError(f"there are no pictures to {'validate' if split == 'val' else split} on; give some.")
-    heads = {
-        head.name: _scores(head, np.concatenate(labels[head.name]), np.concatenate(answers[head.name]))
-        for head in classifier.heads
-    }
+    heads = {head.name: _scores(head, labels[head.name].array, answers[head.name].array) for head in classifier.heads}
     weights = loss_weights or {}
     total = sum(scores.loss * weights.get(name, 1.0) for name, scores in heads.items())
-    return Scores(split, sum(len(part) for part in next(iter(labels.values()))), total, heads)
+    return Scores(split, count, total, heads)
 
 
 def _scores(head: Head, labels: np.ndarray, answers: np.ndarray) -> HeadScores:
     if not head.classes:  # a plain module's head: how many classes it has is known from its answers alone
         head = replace(head, classes=tuple(map(str, range(answers.shape[1]))))
     return head_scores(head, labels, answers)
+
+
+class _Rows:
+    """Rows gathered in one array that doubles.
+
+    An array a batch would each lie in what the batch before had freed: the next one's maps would no longer fit there,
+    and memory would grow with the pictures.
+    """
+
+    def __init__(self) -> None:
+        self._held: np.ndarray | None = None
+        self._count = 0
+
+    @property
+    def array(self) -> np.ndarray:
+        return np.empty(0) if self._held is None else self._held[: self._count]
+
+    def append(self, rows: np.ndarray) -> None:
+        first, self._count = self._count, self._count + len(rows)
+        if self._held is None or self._count > len(self._held):
+            held = np.empty((2 * self._count, *rows.shape[1:]), rows.dtype)
+            held[:first] = self._held[:first] if self._held is not None else 0
+            self._held = held
+        self._held[first : self._count] = rows

@@ -129,6 +129,7 @@ ACCEPTED = {
 }
 
 DAMAGED = "damaged .*; restore it from a copy"
+HEIC = "HEIC or AVIF, which is not read; install ImageMagick and convert it: magick a.heic a.jpg"
 FOREIGN = "not a whole JPEG, .*; restore it from a copy, or convert it"
 LEVELS = "its levels go from"
 FORMS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM", "WEBP")
@@ -142,8 +143,14 @@ REFUSED = {
     "PDF": (b"%PDF-1.4\n", FOREIGN),
     "SVG with a script": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", FOREIGN),
     "ICO": (encoded(NOISE, "ICO"), FOREIGN),
-    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC or AVIF, which is not read; install ImageMagick and convert it: magick a.heic a.jpg"),
-    "AVIF": (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "HEIC or AVIF, which is not read; install ImageMagick and convert it: magick a.heic a.jpg"),
+    "HEIC": (
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        HEIC,
+    ),
+    "AVIF": (
+        b"\0\0\0\x20ftypavif\0\0\0\0avifmif1",
+        HEIC,
+    ),
     "JPEG cut in its header": (JPEG[:100], DAMAGED),
     "JPEG cut after its first bytes": (JPEG[:20], FOREIGN),
     "PNG cut before its end": (PNG[:-12], "cut off; restore it from a copy"),
