@@ -86,6 +86,13 @@ def test_a_split_that_divides_evenly_has_no_small_batch(numbered):
     assert [len(each) for each in order(replace(numbered, positions=np.arange(10)), 1)] == [5, 5]
 
 
+@pytest.mark.parametrize(("count", "sizes"), [(21, [5, 5, 5, 6]), (6, [6]), (1, [1])])
+def test_a_lone_last_picture_joins_the_batch_before(numbered, count, sizes):
+    split = replace(numbered, positions=np.arange(count))
+    assert [len(each) for each in order(split, 1)] == sizes
+    assert order(split, 1, first_step=len(sizes) - 1) == order(split, 1)[-1:]
+
+
 def test_an_empty_split_has_no_batches(numbered):
     empty = replace(numbered, positions=np.arange(0))
     assert (len(empty), list(empty.of_epoch(1)), list(empty.in_order())) == (0, [], [])

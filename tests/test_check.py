@@ -402,6 +402,22 @@ def test_a_place_that_is_not_there_is_refused_before_any_work(noonchi, photos, t
     assert "there is no folder" in answer.err
 
 
+@pytest.mark.parametrize("option", ["--html", "--write-overrides"])
+def test_nothing_is_written_among_the_pictures(noonchi, photos, option):
+    picture = next(path for path in sorted(photos.rglob("*")) if path.is_file())
+    content = picture.read_bytes()
+    for place in (picture, picture.with_name("new.html")):
+        assert "would lie among the pictures" in noonchi("check", photos, option, place).err
+    assert picture.read_bytes() == content
+    assert not picture.with_name("new.html").exists()
+
+
+def test_a_page_takes_no_other_files_place(noonchi, photos, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert noonchi("check", photos, "--html", tmp_path / "notes.txt").code == 2
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_overrides_for_arrays_are_refused(noonchi, tmp_path, bars):
     images, labels = bars(20, classes=2)
     np.savez(tmp_path / "a.npz", x=images, y=labels)

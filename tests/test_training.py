@@ -242,6 +242,25 @@ def test_without_a_recipe_photos_get_one_for_photos(tmp_path, bars):
     assert run.classifier.shape[:2] == (128, 128)
 
 
+def test_a_lone_last_picture_trains_with_batch_norm(tmp_path, bars):
+    data = bars(20, side=32)
+    size = sum(1 for row in splits_of(train(data)) if row == "train") - 1
+    run = train(
+        data, "pixels.size=[32, 32]", f"batches.size={size}", recipe="photos-small", out=tmp_path / "r", epochs=1
+    )
+    assert run.run.epochs == 1
+
+
+def test_batch_norm_on_single_pictures_is_refused_before_anything_is_written(tmp_path, bars):
+    with pytest.raises(SettingsError, match=r"raise batches\.size"):
+        train(bars(20, side=32), "batches.size=1", recipe="photos-small", out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def splits_of(run):
+    return [line.split(",")[1] for line in (run.folder / "splits.csv").read_text().splitlines()[1:]]
+
+
 def test_unusable_pictures_are_listed_and_the_others_train(tmp_path, bars):
     draw_class_folders(tmp_path / "photos", bars)
     (tmp_path / "photos" / "a" / "text.png").write_text("no picture")

@@ -60,8 +60,12 @@ class Batches:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __len__(self) -> int:
-        """Steps an epoch; the last batch may be smaller."""
-        return math.ceil(len(self.positions) / self.size)
+        """Steps an epoch. The last batch may be smaller; a lone last picture joins the batch before.
+
+        One picture may have no spread for batch norm to divide by.
+        """
+        lone = self.size > 1 and len(self.positions) > self.size and len(self.positions) % self.size == 1
+        return math.ceil(len(self.positions) / self.size) - lone
 
     @property
     def num_pictures(self) -> int:
@@ -78,7 +82,8 @@ class Batches:
         shuffled = self.order(epoch)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for step in range(first_step, len(self)):
-                positions = shuffled[step * self.size : (step + 1) * self.size]
+                end = (step + 1) * self.size if step + 1 < len(self) else len(shuffled)
+                positions = shuffled[step * self.size : end]
                 yield self._varied(positions, epoch, step, pool) if self.augment.active else self._batch(positions)
 
     def in_order(self) -> Iterator[Batch]:

@@ -170,7 +170,7 @@ class AugmentSettings(Settings):
     brightness: Share = 0.0
     """Levels multiplied by 1 plus or minus up to this."""
     contrast: Share = 0.0
-    """Distance of levels from the picture's mean multiplied by 1 plus or minus up to this."""
+    """Distance of levels from the middle grey multiplied by 1 plus or minus up to this."""
     channel_shift: Annotated[Number, Field(ge=0, le=255)] = 0.0
     """Up to this many levels, of 255, added to or taken from each channel by itself."""
     erasing: Share = 0.0

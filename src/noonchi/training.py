@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from noonchi import (
     batches,
@@ -30,7 +31,7 @@ from noonchi import (
 )
 from noonchi.batches import Batches
 from noonchi.classifier import Classifier
-from noonchi.errors import StoppedError
+from noonchi.errors import SettingsError, StoppedError
 from noonchi.evaluate import evaluate
 from noonchi.fitting import Plan, State
 from noonchi.losses import Objective
@@ -150,6 +151,7 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         run = _with_precision(run, start, material, tell)
         if ":" in run.model.network:
             fitting.rehearse(start, _plan(run, material), material.training)
+        _refuse_single_pictures(run, start)
         state = fitting.begin(start, run.fit)
         if fresh:
             sources.write_splits(folder / runs.SPLITS, index)
@@ -204,6 +206,14 @@ def _with_precision(run: RunSettings, start: Classifier, material: _Material, sh
     if note:
         show(Note(note))
     return run.but(device=chosen)
+
+
+def _refuse_single_pictures(run: RunSettings, start: Classifier) -> None:
+    normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in start.network.modules())
+    if run.batches.size == 1 and normed:
+        raise SettingsError(
+            f"network '{run.model.network}' has batch norm, which needs 2 pictures a step; raise batches.size."
+        )
 
 
 def _plan(run: RunSettings, material: _Material) -> Plan:

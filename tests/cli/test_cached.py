@@ -78,13 +78,21 @@ def test_clear_says_what_it_removed(noonchi, cached):
     assert names() == []
 
 
-@pytest.mark.parametrize(("start", "left"), [("cats", ["doggies"]), ("d", ["cats"]), ("og", ["cats", "doggies"])])
+@pytest.mark.parametrize(("start", "left"), [("cats", ["doggies"]), ("d", ["cats"])])
 def test_clear_with_a_name_removes_what_starts_so(noonchi, cached, start, left):
     told = json.loads(noonchi("cache", "--clear", start, "--json").out)
     assert len(told["removed"]) == 2 - len(left)
     assert told["bytes"] == sum(entry["bytes"] for entry in told["removed"])
     assert told["left"] == []
     assert names() == left
+
+
+@pytest.mark.parametrize("start", ["og", "", "../.."])
+def test_clear_of_a_name_that_nothing_has_is_refused(noonchi, cached, start):
+    answer = noonchi("cache", "--clear", start)
+    assert answer.code == 2
+    assert "kept: cats, doggies." in answer.err
+    assert names() == ["cats", "doggies"]
 
 
 def test_clear_takes_the_name_of_one_folder_too(noonchi, cached):

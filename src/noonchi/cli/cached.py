@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from noonchi.cli.printing import JSON, print_json
-from noonchi.errors import RunError
+from noonchi.errors import RunError, SettingsError
 from noonchi.results import printable
 
 if TYPE_CHECKING:
     from noonchi.cache import Kept
+
+
+_ALL = "(all)"
 
 
 @click.command("cache")
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     "--clear",
     "start",
     is_flag=False,
-    flag_value="",
+    flag_value=_ALL,
     metavar="[NAME]",
     help="Remove what is kept: all, or that of data whose name starts with NAME.",
 )
@@ -34,7 +37,7 @@ def cache_(start: str | None, as_json: bool) -> None:
     if start is None:
         _show(entries, as_json=as_json)
         return
-    chosen = [entry for entry in entries if any(text.startswith(start) for text in (entry.name, entry.place.name))]
+    chosen = entries if start == _ALL else _named(start, entries)
     left = cache.clear(chosen)
     removed = [entry for entry in chosen if entry not in left]
     if as_json:
@@ -46,6 +49,16 @@ def cache_(start: str | None, as_json: bool) -> None:
         click.echo(f"{cache.readable(_bytes(removed))} removed")
     if left:
         raise RunError(f"'{left[0].place}' is left: it is in use, or its folder may not be written. Try again later.")
+
+
+def _named(start: str, entries: "list[Kept]") -> "list[Kept]":
+    chosen = [
+        entry for entry in entries if start and (entry.name.startswith(start) or entry.place.name.startswith(start))
+    ]
+    if not chosen:
+        kept = ", ".join(sorted({entry.name for entry in entries})) or "nothing"
+        raise SettingsError(f"--clear {start!r}: no kept data's name starts so; kept: {kept}.")
+    return chosen
 
 
 def _show(entries: "list[Kept]", *, as_json: bool) -> None:

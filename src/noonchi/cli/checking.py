@@ -36,7 +36,7 @@ def check(data: str, html: Path | None, repaired: Path | None, overrides: Path |
     Copies in two splits make scores too good; copies with two labels teach what is wrong. Found are identical
     pictures and near ones: saved anew, resized, brightened or slightly cut. DATA itself is never changed.
     """
-    _refuse_places(html, repaired)
+    _refuse_places(data, html, repaired)
     from noonchi import files, sources
     from noonchi.check import examine
     from noonchi.settings import DataSettings
@@ -63,11 +63,15 @@ def check(data: str, html: Path | None, repaired: Path | None, overrides: Path |
         _print_report(report)
 
 
-def _refuse_places(html: Path | None, repaired: Path | None) -> None:
+def _refuse_places(data: str, html: Path | None, repaired: Path | None) -> None:
     """Before minutes are spent on pictures."""
     for option, path in (("--html", html), ("--write-overrides", repaired)):
         if path and not path.absolute().parent.is_dir():
             raise SettingsError(f"{option} {path}: there is no folder '{path.absolute().parent}'; make it first.")
+        if path and Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve()):
+            raise SettingsError(f"{option} {path}: it would lie among the pictures; give a place outside of '{data}'.")
+    if html and html.suffix.lower() not in (".html", ".htm"):
+        raise SettingsError(f"--html {html}: the page is HTML; give it a name that ends in .html.")
     if repaired and repaired.exists():
         raise SettingsError(
             f"--write-overrides {repaired}: it exists and may hold a person's edits; give another name or remove it."

@@ -67,7 +67,7 @@ def in_epoch(training: Batches, wanted: Mapping[int, object], epoch: int) -> dic
     order = training.order(epoch)
     places = np.flatnonzero(np.isin(order, list(wanted))).tolist()
     found = {}
-    for step, some in groupby(places, key=lambda place: place // training.size):
+    for step, some in groupby(places, key=lambda place: min(place // training.size, len(training) - 1)):
         batch = next(training.of_epoch(epoch, step))
         for place in some:
             row = place - step * training.size
