@@ -14,6 +14,7 @@ from noonchi.results import Epoch
 
 def epochs(folder: str, side: int, precision: str) -> Iterator[dict[str, float]]:
     training, run = noonchi_data.training(folder, side, precision)
+    device.keep_freed_memory()  # as `noonchi train` does
     objectives = tuple(Objective(head) for head in training.heads)
     with device.seeded(run.device.name, run.seed, "weights"):
         made = classifier.create(training.heads, run.model, run.pixels)
