@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+HEIC = "HEIC or AVIF, which is not read; install ImageMagick and convert it: magick a.heic a.jpg"
+"""Why a file of these formats is refused, whoever meets it first."""
+
 
 class NoonchiError(Exception):
     """Any error that a user can mend; the command line prints it without a traceback."""

@@ -28,6 +28,16 @@ class Head:
         """Numbers a network gives for this head: one for `binary`, else one a class."""
         return 1 if self.kind == "binary" else len(self.classes)
 
+    def text(self, label: Any) -> str:
+        """A label in words: the class of a number, or for `labels` the classes that zeros and ones name, joined by `|`.
+
+        >>> Head("pets", "labels", ("cat", "dog", "owl")).text([1, 0, 1])
+        'cat|owl'
+        """
+        if self.kind != "labels":
+            return self.classes[int(label)]
+        return "|".join(name for name, holds in zip(self.classes, label, strict=True) if holds)
+
 
 @dataclass(frozen=True)
 class Note:

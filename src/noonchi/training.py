@@ -41,15 +41,6 @@ from noonchi.settings import HeadSettings, RunSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Terminal
 
-_FLAGS = {
-    "epochs": "fit.epochs",
-    "batch_size": "batches.size",
-    "lr": "fit.peak_lr",
-    "seed": "seed",
-    "device": "device.name",
-    "overrides_file": "data.overrides",
-}
-
 
 @dataclass(frozen=True, eq=False)
 class _Material:
@@ -82,11 +73,9 @@ def train(
     without it they go to the terminal. Raises SettingsError, DataError and RunError, and StoppedError where a signal
     asked to stop.
     """
-    if unknown := flags.keys() - _FLAGS.keys():
+    if unknown := flags.keys() - runs.FLAGS.keys():
         raise TypeError(f"train() got an unexpected keyword argument '{min(unknown)}'")
-    changes = [f"{_FLAGS[flag]}={value}" for flag, value in flags.items() if value is not None]
-    changes += [f"pixels.size=[{size}, {size}]"] if size is not None else []
-    changes += [overrides] if isinstance(overrides, str) else overrides
+    changes = runs.changes(overrides, size, **flags)
     if out is not None:
         runs.refuse_used(Path(out))
     with nullcontext(show) if show else Terminal() as tell:

@@ -1,6 +1,5 @@
 """Pictures as a stranger may bring them: each gives the right pixels or one line, in bounded time and memory."""
 
-import io
 import random
 import re
 import struct
@@ -15,23 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from encoding import COLOUR, GREY, NOISE, encoded, flat
 from noonchi import cache, pixels, sources
-from noonchi.settings import PixelSettings
 
-COLOUR = PixelSettings(size=(8, 6), channels=3)
-GREY = PixelSettings(size=(8, 6), channels=1)
-NOISE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
 MIB = 2**20
-
-
-def encoded(image: Image.Image | np.ndarray, form: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(file, form, **options)
-    return file.getvalue()
-
-
-def flat(mode: str, level: object, form: str = "PNG", **options: object) -> bytes:
-    return encoded(Image.new(mode, (4, 4), level), form, **options)
 
 
 def tiff(kind: type, level: float) -> bytes:

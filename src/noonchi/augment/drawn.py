@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from noonchi.augment import policy
-from noonchi.augment.moves import Floats, Moves
+from noonchi.augment.moves import Floats, Images, Moves
 from noonchi.augment.policy import MIDDLE
 from noonchi.settings import AugmentSettings
-
-Images = npt.NDArray[np.uint8]
 
 _ERASED_AREA = (0.02, 1 / 3)
 _ERASED_ASPECT = 0.3

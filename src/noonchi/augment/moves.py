@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
+Images = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,13 @@ class Moves:
         shear = _matrix(one, -np.sin(slant), zero, zero, np.cos(slant), zero)
         zoom = _matrix(self.shrink_x, zero, zero, zero, self.shrink_y, zero)
         flip = _matrix(1.0 - 2 * self.flip_x, zero, zero, zero, 1.0 - 2 * self.flip_y, zero)
-        middle = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
+        middle = from_middle(height, width)
         return (middle @ rotation @ shift @ shear @ zoom @ flip @ np.linalg.inv(middle))[:, :2]
+
+
+def from_middle(height: int, width: int) -> Floats:
+    """(3, 3): from places counted from a picture's middle to those counted from its first pixel."""
+    return np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
 
 
 def _matrix(*entries: Floats) -> Floats:

@@ -3,12 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
-from noonchi.augment.moves import Floats
+from noonchi.augment.moves import Floats, Images, from_middle
 from noonchi.settings import AugmentSettings
-
-Images = npt.NDArray[np.uint8]
 
 MIDDLE = 127.5
 """The grey level about which contrast spreads: no statistic of the picture, so that levels are one table anywhere."""
@@ -41,9 +38,7 @@ def varied(
     """Each picture's matrix and table with drawn operations after them."""
     height, width, channels = shape
     n, names = len(matrices), [*_WARPS, *_LEVELS]
-    to_unit = np.diag([1 / width, 1 / height, 1.0]) @ np.array(
-        [[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, 1]]
-    )
+    to_unit = np.diag([1 / width, 1 / height, 1.0]) @ np.linalg.inv(from_middle(height, width))
     from_unit = np.linalg.inv(to_unit)
     drawn = generator.integers(len(names), size=(n, settings.randaugment_ops))
     signs = generator.choice([-1.0, 1.0], size=drawn.shape)

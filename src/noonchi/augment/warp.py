@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from noonchi.augment.drawn import Draws, Images
+from noonchi.augment.drawn import Draws
+from noonchi.augment.moves import Images
 
 if TYPE_CHECKING:
     import torch

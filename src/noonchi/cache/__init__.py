@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import blake2b, file_digest
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from noonchi.cache import entries
 from noonchi.cache.entries import FRAMES, HASHES, MANIFEST, Kept, clear, kept, readable
 from noonchi.settings import PixelSettings
 from noonchi.sources.index import Index
+from noonchi.sources.scan import content_hash
 
 __all__ = ["Frames", "Kept", "Progress", "clear", "decode", "kept", "readable"]
 
@@ -240,6 +241,6 @@ def _read(path: Path, content: str, settings: PixelSettings) -> Frame | _Bad:
 def _is_still(path: Path, content: str) -> bool:
     try:
         with path.open("rb") as file:
-            return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest() == content
+            return content_hash(file) == content
     except OSError:
         return False

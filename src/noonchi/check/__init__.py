@@ -69,7 +69,7 @@ def examine(index: Index, show: Callable[[Reading], None] | None = None) -> Repo
     return Report(
         data=index.name,
         pictures=int(frames.usable.sum()),
-        splits={split: len(at) for split in copies.SPLIT_ORDER if len(at := index.positions(split))},
+        splits=index.sizes(),
         classes={head.name: index.counts(head.name) for head in index.heads},
         findings=tuple(sorted(found, key=_gravity)),
         too_small=int((small & frames.usable).sum()),

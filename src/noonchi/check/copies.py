@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from noonchi.check.findings import Finding, Group, Kind, Severity, number
-from noonchi.results import Head
-from noonchi.sources.index import SPLITS, Index, Labels
+from noonchi.sources.index import SPLIT_ORDER, Index
 
-SPLIT_ORDER = tuple(dict.fromkeys(SPLITS.values()))
 _KINDS: dict[bool, tuple[tuple[Kind, Severity], ...]] = {
     False: (("identical-across-splits", "error"), ("identical-other-labels", "error"), ("identical-in-split", "note")),
     True: (("near-across-splits", "warning"), ("near-other-labels", "warning"), ("near-in-split", "note")),
@@ -66,7 +64,7 @@ def in_one_split(index: Index, groups: Sequence[_Positions], *, near: bool) -> l
 
 def labels_of(index: Index, at: int) -> str:
     """A picture's labels in words: the class, the classes joined by `|`, or with several heads one a head."""
-    texts = {head.name: _text(head, index.labels[head.name], at) for head in index.heads}
+    texts = {head.name: head.text(index.labels[head.name][at]) for head in index.heads}
     return ", ".join(f"{name} {text}" for name, text in texts.items()) if len(texts) > 1 else "".join(texts.values())
 
 
@@ -86,12 +84,6 @@ def _finding(kind: Kind, severity: Severity, about: str, index: Index, groups: S
         return Group(tuple(index.ids[at] for at in positions), detail)
 
     return Finding(kind, severity, len(groups), about, tuple(map(case, groups)))
-
-
-def _text(head: Head, labels: Labels, at: int) -> str:
-    if labels.ndim == 1:
-        return head.classes[int(labels[at])]
-    return "|".join(name for name, holds in zip(head.classes, labels[at], strict=True) if holds)
 
 
 def _and(names: Sequence[str]) -> str:

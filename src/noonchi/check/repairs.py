@@ -1,9 +1,8 @@
 """What would mend the copies in a data set, as overrides that `noonchi train --overrides` obeys."""
 
-from noonchi.check.copies import SPLIT_ORDER
 from noonchi.check.findings import Group, Report
 from noonchi.results import printable
-from noonchi.sources.index import Index
+from noonchi.sources.index import SPLIT_ORDER, Index
 from noonchi.sources.overrides import Override
 
 

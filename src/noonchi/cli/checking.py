@@ -65,10 +65,12 @@ def check(data: str, html: Path | None, repaired: Path | None, overrides: Path |
 
 def _refuse_places(data: str, html: Path | None, repaired: Path | None) -> None:
     """Before minutes are spent on pictures."""
+    from noonchi import sources
+
     for option, path in (("--html", html), ("--write-overrides", repaired)):
         if path and not path.absolute().parent.is_dir():
             raise SettingsError(f"{option} {path}: there is no folder '{path.absolute().parent}'; make it first.")
-        if path and Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve()):
+        if path and sources.would_hold(data, path):
             raise SettingsError(f"{option} {path}: it would lie among the pictures; give a place outside of '{data}'.")
     if html and html.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"--html {html}: the page is HTML; give it a name that ends in .html.")

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from noonchi import batches, files, pixels, runs
+from noonchi import batches, files, pixels, runs, sources
 from noonchi.errors import DataError, SettingsError
 from noonchi.look import examples, picture, sheet
 from noonchi.look.picture import Picture
+from noonchi.results import Split
 from noonchi.runs import Show
 from noonchi.settings import AugmentSettings, RunSettings
 from noonchi.sources import Data, Index
@@ -30,10 +31,9 @@ class Look:
     sheet: Path
 
     @property
-    def splits(self) -> dict[str, int]:
+    def splits(self) -> dict[Split, int]:
         """Usable pictures by split; a split without any is left out."""
-        counts = {split: int((self.index.splits == split).sum()) for split in ("train", "val", "test")}
-        return {split: count for split, count in counts.items() if count}
+        return self.index.sizes()
 
     def to_json(self) -> dict[str, Any]:
         """What `noonchi look --json` prints."""
@@ -79,9 +79,7 @@ def look(
     >>> seen.picture.id, seen.picture.answers["label"].one_hot, seen.picture.levels.shape
     ('all/3', (0, 1), (8, 8, 1))
     """
-    changes = [f"seed={seed}"] if seed is not None else []
-    changes += [f"pixels.size=[{size}, {size}]"] if size is not None else []
-    changes += [overrides] if isinstance(overrides, str) else overrides
+    changes = runs.changes(overrides, size, seed=seed)
     with nullcontext(show) if show else Terminal() as tell:
         run, index = runs.choose(data, recipe, changes, tell)
         path = _sheet_path(out, data, index.name)
@@ -107,7 +105,7 @@ def _sheet_path(out: str | Path | None, data: Data, name: str) -> Path:
         raise SettingsError(f"--out {path}: there is no folder '{path.parent}'; make it first.")
     if path.is_dir():
         raise SettingsError(f"--out {path}: this is a folder; give the name of a file.")
-    if not isinstance(data, tuple) and path.resolve().is_relative_to(Path(data).resolve()):
+    if sources.would_hold(data, path):
         raise SettingsError(
             f"the sheet '{path}' would lie among the pictures; give another place, as --out ../look.png."
         )

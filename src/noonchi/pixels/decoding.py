@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from noonchi.errors import DataError
+from noonchi.errors import HEIC, DataError
 
 Picture = Path | bytes | Image.Image | npt.NDArray[Any]
 Box = tuple[float, float, float, float]
@@ -252,7 +252,7 @@ def _foreign(start: bytes) -> str:
     if not start:
         return f"an empty file; {_RESTORE}"
     if start[4:8] == b"ftyp":
-        return "HEIC or AVIF, which is not read; install ImageMagick and convert it: magick a.heic a.jpg"
+        return HEIC
     return f"not a whole JPEG, PNG, WebP, GIF, BMP, TIFF or PPM picture; {_RESTORE}"
 
 

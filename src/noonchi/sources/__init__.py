@@ -21,6 +21,7 @@ __all__ = [
     "lasting_name",
     "load",
     "picture_paths",
+    "would_hold",
     "write_splits",
     "write_unusable",
 ]
@@ -78,6 +79,15 @@ def lasting_name(data: str | Path) -> str:
     'mnist'
     """
     return data if isinstance(data, str) and data in builtin.NAMES else str(Path(data).resolve())
+
+
+def would_hold(data: Data, path: Path) -> bool:
+    """Whether a file written to `path` would lie in the data's own folder.
+
+    >>> would_hold(".", Path("sheet.png")), would_hold(".", Path("..") / "sheet.png")
+    (True, False)
+    """
+    return not isinstance(data, tuple) and Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve())
 
 
 def picture_paths(given: Path) -> list[Path]:

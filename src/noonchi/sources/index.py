@@ -24,6 +24,7 @@ SPLITS: Mapping[str, Split] = {
     "test": "test",
 }
 """Each accepted name of a split, in lower case, and the split."""
+SPLIT_ORDER = tuple(dict.fromkeys(SPLITS.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +101,16 @@ class Index:
             array=None if self.array is None else self.array[at],
         )
 
+    def sizes(self) -> dict[Split, int]:
+        """Pictures of each split; one without pictures is left out."""
+        counts = {split: int((self.splits == split).sum()) for split in SPLIT_ORDER}
+        return {split: count for split, count in counts.items() if count}
+
     def counts(self, head: str) -> dict[Split, dict[str, int]]:
         """Pictures of each class of a head, by split; a split without pictures is left out."""
         classes = next(one.classes for one in self.heads if one.name == head)
         out: dict[Split, dict[str, int]] = {}
-        for split in dict.fromkeys(SPLITS.values()):
+        for split in SPLIT_ORDER:
             labels = self.labels[head][self.splits == split]
             if len(labels):
                 numbers = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(classes))

@@ -6,8 +6,11 @@ import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b, file_digest
+from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
+
+from noonchi.errors import HEIC
 
 Progress = Callable[[int, int], None]
 
@@ -68,10 +71,15 @@ def _look(path: Path, leaves: bool) -> Scanned:
             if reason:
                 return Scanned(reason=reason)
             file.seek(0)
-            return Scanned(file_digest(file, lambda: blake2b(digest_size=16)).hexdigest())
+            return Scanned(content_hash(file))
     except OSError as error:
         broken = error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink()
         return Scanned(reason="a broken link" if broken else f"cannot be read: {error.strerror}")
+
+
+def content_hash(file: BufferedReader) -> str:
+    """32 hexadecimal digits of what a file holds from here on."""
+    return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
 
 
 def is_within(path: Path, root: str) -> bool:
@@ -88,5 +96,5 @@ def _not_a_picture(start: bytes) -> str:
     if start.startswith(_NETPBM) and start[2:3].isspace():
         return ""
     if start[4:8] == b"ftyp":
-        return "HEIC or AVIF, which is not read; install ImageMagick and convert it: magick a.heic a.jpg"
+        return HEIC
     return f"not a {_ALLOWED} picture"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from noonchi import files
 from noonchi.errors import DataError
-from noonchi.results import Head, inert
+from noonchi.results import inert
 from noonchi.settings import DataSettings
 from noonchi.sources.index import Index, Labels
 
@@ -165,12 +165,6 @@ def _in_words(changes: Mapping[str, list[str]]) -> str:
 
 
 def _rows(index: Index) -> Recorded:
-    texts = [_texts(head, index.labels[head.name]) for head in index.heads]
+    texts = [map(head.text, index.labels[head.name].tolist()) for head in index.heads]
     rows = zip(index.ids, index.splits.tolist(), index.hashes, *texts, strict=True)
     return Recorded(tuple(head.name for head in index.heads), tuple(rows))
-
-
-def _texts(head: Head, labels: Labels) -> list[str]:
-    if labels.ndim == 1:
-        return [head.classes[number] for number in labels.tolist()]
-    return ["|".join(name for name, holds in zip(head.classes, row, strict=True) if holds) for row in labels.tolist()]
