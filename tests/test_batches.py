@@ -259,3 +259,10 @@ def test_a_mixed_batch_carries_the_partners_labels(varied):
 
 def numbers_and_images(batch: batches.Batch) -> tuple[list[int], torch.Tensor]:
     return batch.targets["number"].tolist(), batch.images
+
+
+def test_large_pictures_are_validated_fewer_at_once():
+    settings = PixelSettings(size=(150, 150), channels=3)
+    frames = np.zeros((130, 150, 150, 3), np.uint8)
+    split = Batches(frames, {}, np.arange(130), (), settings, 32, 0)
+    assert [len(batch.images) for batch in split.in_order()] == [62, 62, 6]

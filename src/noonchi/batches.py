@@ -20,8 +20,6 @@ from noonchi.sources import Index
 
 _SHOWN = 10
 """Unusable pictures named one by one."""
-_EVALUATION_BATCH = 256
-"""Pictures evaluated at once. One number for validation, test and prediction: sums are the same bits in all three."""
 
 
 class Mixed(NamedTuple):
@@ -88,8 +86,9 @@ class Batches:
 
     def in_order(self) -> Iterator[Batch]:
         """Every picture once, in the order of the index."""
-        for start in range(0, len(self.positions), _EVALUATION_BATCH):
-            yield self._batch(self.positions[start : start + _EVALUATION_BATCH])
+        count = pixels.answered_at_once(self.pixels)
+        for start in range(0, len(self.positions), count):
+            yield self._batch(self.positions[start : start + count])
 
     def _batch(self, positions: np.ndarray) -> Batch:
         images = torch.from_numpy(self.frames[positions]).to(self.device)

@@ -26,7 +26,6 @@ FORMAT = 1
 WEIGHTS = "weights.safetensors"
 
 _DESCRIPTION = "classifier.json"
-_BATCH = 256
 _NEARLY_BLACK = 32
 """Grey levels."""
 
@@ -87,8 +86,8 @@ class Classifier:
         self, pictures: Iterable[Picture], invert: Invert, unreadable: Callable[[DataError], None]
     ) -> Iterator[Prediction]:
         """`predict`, in bounded memory; `unreadable` is told of each picture left out since it cannot be read."""
-        waiting, done = iter(pictures), 0
-        while some := list(islice(waiting, _BATCH)):
+        waiting, done, count = iter(pictures), 0, pixels.answered_at_once(self.pixels)
+        while some := list(islice(waiting, count)):
             names, frames = [], []
             for row, picture in enumerate(some):
                 try:

@@ -18,12 +18,23 @@ from noonchi.settings import PixelSettings
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Images", "Picture", "PictureError", "border_level", "invert", "normalise", "read", "resolve"]
+__all__ = [
+    "Images",
+    "Picture",
+    "PictureError",
+    "answered_at_once",
+    "border_level",
+    "invert",
+    "normalise",
+    "read",
+    "resolve",
+]
 
 Images = npt.NDArray[np.uint8]
 
 _SAMPLED_FILES = 100
 _SMALL_SIDE = 256
+_VALUES_AT_ONCE = 2**22
 
 
 def read(picture: Picture, settings: PixelSettings) -> Images:
@@ -87,6 +98,20 @@ def normalise(images_nhwc: "torch.Tensor", settings: PixelSettings) -> "torch.Te
         for values in (settings.mean, settings.std)
     )
     return images_nchw.sub_(mean).div_(std)
+
+
+def answered_at_once(settings: PixelSettings) -> int:
+    """Pictures that are validated, tested or predicted at once: 256, and fewer of large pictures, in little memory
+
+    One number a size for all three, since sums may differ in their last bits between numbers.
+
+    >>> [answered_at_once(PixelSettings(size=(side, side), channels=3)) for side in (28, 150, 224, 1000)]
+    [256, 62, 27, 8]
+    """
+    if settings.size is None or settings.channels is None:
+        raise ValueError("pixel settings must be resolved before pictures are answered")
+    height, width = settings.size
+    return min(256, max(8, _VALUES_AT_ONCE // (height * width * settings.channels)))
 
 
 def border_level(images_nhwc: Images) -> float:
