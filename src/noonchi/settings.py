@@ -173,7 +173,7 @@ class AugmentSettings(Settings):
     """Distance of levels from the middle grey multiplied by 1 plus or minus up to this."""
     channel_shift: Annotated[Number, Field(ge=0, le=255)] = 0.0
     """Up to this many levels, of 255, added to or taken from each channel by itself."""
-    erasing: Share = 0.0
+    erasing: Annotated[Number, Field(ge=0, le=1)] = 0.0
     """Part of the pictures in which a rectangle is filled with random levels (Zhong et al. 2020)."""
     mixup: Annotated[Number, Field(ge=0, le=10)] = 0.0
     """Above 0, each batch is blended with itself in another order, by a share drawn from Beta(mixup, mixup); labels

@@ -70,6 +70,10 @@ def test_erased_rectangles_have_the_papers_areas_and_cover_the_asked_part_of_pic
         assert 0 <= columns.start < columns.stop <= 80
 
 
+def test_every_picture_is_erased_where_all_are_asked_for():
+    assert None not in drawn(erasing=1).erased
+
+
 def test_randaugment_at_strength_zero_changes_nothing():
     draws = drawn(randaugment_ops=3, randaugment_magnitude=0.0)
     assert np.allclose(draws.matrices, np.eye(3)[:2])
