@@ -112,6 +112,7 @@ def test_layer_names_that_recipes_and_diagrams_use_stay():
         ("lenet6", MNIST, (LABEL,), r"'lenet6' is not a network\. Did you mean 'lenet5'\?"),
         ("lenet5", PictureShape(4, 9, 1), (LABEL,), "'lenet5' cannot take pictures of 4x9x1: it needs 12x12 or more"),
         ("photos-convnet", MNIST, (KIND,), "cannot take pictures of 28x28x1: it needs 46x46 or more"),
+        ("photos-small", PictureShape(16, 40, 3), (KIND,), "cannot take pictures of 16x40x3: it needs 17x17 or more"),
         ("mnist-digit-and-odd", MNIST, (LABEL,), "answer 2 heads.*; 'label' came"),
         ("mnist-digit-and-odd-deep", MNIST, (DIGIT, ODD, KIND), "answer 2 heads.*; 'digit', 'odd', 'label' came"),
         ("lenet5", MNIST, (Head("a.b", "binary", ("no", "yes")), ODD), "head 'a.b' has a dot"),
@@ -121,6 +122,14 @@ def test_what_does_not_fit_is_said_in_one_line(name, shape, heads, message):
     with pytest.raises(SettingsError, match=message) as error:
         made(name, shape, heads)
     assert "\n" not in str(error.value)
+
+
+def test_the_smallest_photos_train_in_bfloat16():
+    network = made("photos-small", PictureShape(17, 17, 3)).train()
+    images = torch.rand(4, 3, 17, 17, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(images).square().sum().backward()
+    assert all(weight.grad.isfinite().all() for weight in network.parameters())
 
 
 def test_the_size_that_an_error_names_is_the_smallest_that_fits():

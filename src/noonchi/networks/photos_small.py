@@ -42,6 +42,9 @@ class Residual(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(n, before, height, width) → (n, after, height / 2, width / 2)."""
+        if 1 in maps.shape[2:]:
+            # oneDNN's bfloat16 leaves parts of the weights' gradient unset there (torch 2.13, AMX): often inf or nan
+            raise RuntimeError("a map of one pixel a side cannot be halved")
         inner = self.relu(self.norm1(self.conv1(maps)))
         outer: Tensor = self.norm2(self.conv2(inner)) + self.shortcut(maps)
         return outer.relu()
