@@ -124,6 +124,8 @@ def refused(answer, here: Path, told: str) -> None:
 
 TABLES: dict[str, tuple[str | bytes, str]] = {
     "no column of files": ("name,label\n0.png,a\n", "lacks a column 'file_name' or 'path'; it has: name, label"),
+    "a column of files in capitals": ("label,Path\na,0.png\n", "it has: label, Path. Rename 'Path' to 'path'."),
+    "a column of files without its bar": ("filename,label\n0.png,a\n", "Rename 'filename' to 'file_name'."),
     "no column of labels": ("path,split\n0.png,train\n", "lacks a label column; it has: path, split"),
     "a column twice": ("path,label,label\n0.png,a,b\n", "must name each column once; it has: path, label, label"),
     "nothing": ("", "holds no rows"),

@@ -1,6 +1,7 @@
 """A CSV file that names pictures and their labels."""
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,10 @@ def read(path: Path, *, follow_links: bool = False, progress: Progress | None = 
     header, rows = csv_file.read(path)
     paths = next((name for name in _PATH_COLUMNS if name in header), None)
     heads = [name for name in header if name not in _NOT_LABELS]
-    if paths is None or not heads:
-        lacks = "a label column" if paths else "a column 'file_name' or 'path'"
-        raise DataError(f"'{path}' lacks {lacks}; it has: {', '.join(header)}.")
+    if paths is None:
+        raise DataError(f"'{path}' lacks a column 'file_name' or 'path'; it has: {', '.join(header)}.{_rename(header)}")
+    if not heads:
+        raise DataError(f"'{path}' lacks a label column; it has: {', '.join(header)}.")
     if not rows:
         raise DataError(f"'{path}' holds no rows; the first line names the columns, each further line is a picture.")
     ids = _ids(path, rows, header.index(paths))
@@ -49,6 +51,12 @@ def read(path: Path, *, follow_links: bool = False, progress: Progress | None = 
         files=tuple(files[position] for position in usable),
         unusable=tuple((ids[position], one.reason) for position, one in enumerate(scanned) if not one.hash),
     )
+
+
+def _rename(header: list[str]) -> str:
+    """What mends a header whose column of files has nearly the right name."""
+    near = [(name, known) for name in header for known in get_close_matches(name.lower(), _PATH_COLUMNS, 1, cutoff=0.8)]
+    return " Rename '{}' to '{}'.".format(*near[0]) if near else ""
 
 
 def _ids(path: Path, rows: list[Row], at: int) -> list[str]:
