@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -400,6 +401,13 @@ def test_a_place_that_is_not_there_is_refused_before_any_work(noonchi, photos, t
     answer = noonchi("check", photos, option, tmp_path / "none" / "file")
     assert (answer.code, answer.out) == (2, "")
     assert "there is no folder" in answer.err
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="this system has no folder that even root cannot write in")
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(noonchi, photos):
+    answer = noonchi("check", photos, "--write-overrides", "/proc/o.csv")
+    assert (answer.code, answer.out) == (2, "")
+    assert "--write-overrides /proc/o.csv: no file can be written in '/proc'; give another place." in answer.err
 
 
 @pytest.mark.parametrize("option", ["--html", "--write-overrides"])

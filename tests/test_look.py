@@ -412,6 +412,13 @@ def test_an_error_is_one_line_and_leaves_nothing(noonchi, here, arguments, code,
     assert sorted(here.rglob("*")) == before
 
 
+def test_a_bad_place_for_the_sheet_is_refused_before_any_picture_is_read(here):
+    shown = []
+    with pytest.raises(SettingsError, match=r"there is no folder 'none'"):
+        look(draw_folder(here / "data", "cat", "dog"), out="none/sheet.png", show=shown.append)
+    assert shown == []
+
+
 def test_a_picture_that_breaks_off_is_not_shown_as_black(here):
     data = draw_folder(here / "data", "cat", "dog")
     whole = (data / "cat" / "0.png").read_bytes()

@@ -68,10 +68,8 @@ def _refuse_places(data: str, html: Path | None, repaired: Path | None) -> None:
     from noonchi import sources
 
     for option, path in (("--html", html), ("--write-overrides", repaired)):
-        if path and not path.absolute().parent.is_dir():
-            raise SettingsError(f"{option} {path}: there is no folder '{path.absolute().parent}'; make it first.")
-        if path and sources.would_hold(data, path):
-            raise SettingsError(f"{option} {path}: it would lie among the pictures; give a place outside of '{data}'.")
+        if path:
+            sources.refuse_place(option, path, data)
     if html and html.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"--html {html}: the page is HTML; give it a name that ends in .html.")
     if repaired and repaired.exists():

@@ -80,9 +80,10 @@ def look(
     ('all/3', (0, 1), (8, 8, 1))
     """
     changes = runs.changes(overrides, size, seed=seed)
+    named = None if out is None else _place(Path(out), data)  # before minutes are spent on pictures
     with nullcontext(show) if show else Terminal() as tell:
         run, index = runs.choose(data, recipe, changes, tell)
-        path = _sheet_path(out, data, index.name)
+        path = named or _place(Path(f"{index.name}-look.png"), data)
         asked = None if shown is None else picture.find(str(shown), index)
         resolved = pixels.resolve(run.pixels, index.array, index.files)
         # an accelerator would give the same pictures, but for rounding
@@ -97,18 +98,10 @@ def look(
     return seen
 
 
-def _sheet_path(out: str | Path | None, data: Data, name: str) -> Path:
-    path = Path(out) if out is not None else Path(f"{name}-look.png")
+def _place(path: Path, data: Data) -> Path:
     if path.suffix.lower() != ".png":
         raise SettingsError(f"--out {path}: the sheet is a PNG; give it a name that ends in .png.")
-    if not path.parent.is_dir():
-        raise SettingsError(f"--out {path}: there is no folder '{path.parent}'; make it first.")
-    if path.is_dir():
-        raise SettingsError(f"--out {path}: this is a folder; give the name of a file.")
-    if sources.would_hold(data, path):
-        raise SettingsError(
-            f"the sheet '{path}' would lie among the pictures; give another place, as --out ../look.png."
-        )
+    sources.refuse_place("--out", path, data)
     return path
 
 

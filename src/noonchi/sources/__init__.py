@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from noonchi.errors import DataError, did_you_mean
+from noonchi import files
+from noonchi.errors import DataError, SettingsError, did_you_mean
 from noonchi.settings import DataSettings, HeadSettings
 from noonchi.sources import arrays, builtin, folder, groups, heads, idx, npz, overrides, splits, table
 from noonchi.sources.aligned import aligned
@@ -21,7 +22,7 @@ __all__ = [
     "lasting_name",
     "load",
     "picture_paths",
-    "would_hold",
+    "refuse_place",
     "write_splits",
     "write_unusable",
 ]
@@ -81,13 +82,21 @@ def lasting_name(data: str | Path) -> str:
     return data if isinstance(data, str) and data in builtin.NAMES else str(Path(data).resolve())
 
 
-def would_hold(data: Data, path: Path) -> bool:
-    """Whether a file written to `path` would lie in the data's own folder.
+def refuse_place(option: str, path: Path, data: Data) -> None:
+    """Raises SettingsError where a file that an option names could not be written, or would lie among the pictures.
 
-    >>> would_hold(".", Path("sheet.png")), would_hold(".", Path("..") / "sheet.png")
-    (True, False)
+    >>> refuse_place("--out", Path("sheet.png"), ".")
+    Traceback (most recent call last):
+    noonchi.errors.SettingsError: --out sheet.png: it would lie among the pictures; give a place outside of '.'.
     """
-    return not isinstance(data, tuple) and Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve())
+    if path.is_dir():
+        raise SettingsError(f"{option} {path}: this is a folder; give the name of a file.")
+    if not path.parent.is_dir():
+        raise SettingsError(f"{option} {path}: there is no folder '{path.parent}'; make it first.")
+    if not isinstance(data, tuple) and Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve()):
+        raise SettingsError(f"{option} {path}: it would lie among the pictures; give a place outside of '{data}'.")
+    if not files.can_be_written(path.parent):
+        raise SettingsError(f"{option} {path}: no file can be written in '{path.parent}'; give another place.")
 
 
 def picture_paths(given: Path) -> list[Path]:
