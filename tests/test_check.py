@@ -392,6 +392,30 @@ def test_a_long_finding_is_cut_short_in_the_terminal_and_whole_in_json(noonchi, 
     assert json.loads(noonchi("check", photos, "--json").out)["findings"][0]["count"] == 9
 
 
+def test_links_are_followed_where_asked(noonchi, photos, tmp_path):
+    (photos / "train/cat/0.png").rename(tmp_path / "outside.png")
+    (photos / "train/cat/0.png").symlink_to(tmp_path / "outside.png")
+    assert "1 file cannot be used" in noonchi("check", photos).out
+    assert "nothing found" in noonchi("check", photos, "--set", "data.follow_links=true").out
+
+
+def test_heads_are_those_of_the_recipe_and_of_set(noonchi, photos, tmp_path):
+    (photos / "all.csv").write_text(
+        "path,seen\ntrain/cat/0.png,cat|dog\ntrain/cat/1.png,\ntrain/dog/0.png,dog\n", encoding="utf-8"
+    )
+    (tmp_path / "seen.toml").write_text('[heads.seen]\nkind = "labels"\n', encoding="utf-8")
+    for asked in (("--set", "heads.seen.kind=labels"), ("--recipe", tmp_path / "seen.toml")):
+        answer = noonchi("check", photos / "all.csv", "--json", *asked)
+        assert answer.code == 0, answer.err
+        assert "cat|dog" not in answer.out
+
+
+def test_a_wrong_setting_is_told_before_any_picture_is_read(noonchi, tmp_path):
+    answer = noonchi("check", tmp_path / "none", "--set", "data.follow_link=true")
+    assert (answer.code, answer.out) == (2, "")
+    assert "Did you mean 'follow_links'" in answer.err
+
+
 def test_nothing_found_is_said(noonchi, photos):
     assert "nothing found" in noonchi("check", photos).out
 

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +23,6 @@ _LOCK, _LOG = ".lock", "train.log"
 _BEFORE_A_RUN = {_LOCK, _LOG, SPLITS}
 _SMALL = 64
 """Pixels a side up to which `small-pictures` is picked: its three convolutions see most of such a picture."""
-FLAGS = {
-    "epochs": "fit.epochs",
-    "batch_size": "batches.size",
-    "lr": "fit.peak_lr",
-    "seed": "seed",
-    "device": "device.name",
-    "overrides_file": "data.overrides",
-}
-"""Settings that have a short name, as an option of `train` and in Python."""
 
 Show = Callable[[Event], None]
 
@@ -63,17 +54,6 @@ class Run:
         }
 
 
-def changes(overrides: Iterable[str], size: int | None = None, **flags: Any) -> list[str]:
-    """`"section.key=value"` of `FLAGS`, of `size` (pixels a side) and then of `overrides`; None changes nothing.
-
-    >>> changes(["fit.momentum=0.9"], 28, seed=7, lr=None)
-    ['seed=7', 'pixels.size=[28, 28]', 'fit.momentum=0.9']
-    """
-    short = [f"{FLAGS[flag]}={value}" for flag, value in flags.items() if value is not None]
-    short += [f"pixels.size=[{size}, {size}]"] if size is not None else []
-    return [*short, *([overrides] if isinstance(overrides, str) else overrides)]
-
-
 def choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show) -> tuple[RunSettings, Index]:
     """The settings of a new run and its pictures; a recipe that is not given is picked by the data, and shown.
 
@@ -82,7 +62,7 @@ def choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show
     if recipe is not None:
         run = settings.load(recipe, changes)
         return run, load_index(data, run, show)
-    run = settings.load("small-pictures", changes)  # wrong settings are found before pictures are read
+    run = settings.load(None, changes)  # wrong settings are found before pictures are read
     index = load_index(data, run, show)
     name, why = _recipe_for(index, pixels.resolve(run.pixels, index.array, index.files))
     show(Note(f"recipe {name}, for {why}"))

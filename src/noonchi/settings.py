@@ -298,6 +298,16 @@ class RunSettings(Settings):
 
 S = TypeVar("S", bound=Settings)
 
+FLAGS = {
+    "epochs": "fit.epochs",
+    "batch_size": "batches.size",
+    "lr": "fit.peak_lr",
+    "seed": "seed",
+    "device": "device.name",
+    "overrides_file": "data.overrides",
+}
+"""Settings that have a short name, as an option of `train` and in Python."""
+
 
 def parse(kind: type[S], table: Mapping[str, Any]) -> S:
     """Settings from plain values.
@@ -314,16 +324,27 @@ def parse(kind: type[S], table: Mapping[str, Any]) -> S:
         raise SettingsError(_one_line(kind, error)) from None
 
 
-def load(recipe: str | Path, overrides: Iterable[str] = ()) -> RunSettings:
-    """A recipe by name or from a TOML file, with `section.key=value` overrides.
+def load(recipe: str | Path | None, overrides: Iterable[str] = ()) -> RunSettings:
+    """A recipe by name or from a TOML file, or without one the defaults, with `section.key=value` overrides.
 
     >>> load("mnist-convnet", ["fit.epochs=2"]).fit.epochs
     2
     """
-    table = _read_recipe(recipe)
+    table = {} if recipe is None else _read_recipe(recipe)
     for override in overrides:
         _override(table, override)
     return parse(RunSettings, table)
+
+
+def changes(overrides: Iterable[str], size: int | None = None, **flags: Any) -> list[str]:
+    """`"section.key=value"` of `FLAGS`, of `size` (pixels a side) and then of `overrides`; None changes nothing.
+
+    >>> changes(["fit.momentum=0.9"], 28, seed=7, lr=None)
+    ['seed=7', 'pixels.size=[28, 28]', 'fit.momentum=0.9']
+    """
+    short = [f"{FLAGS[flag]}={value}" for flag, value in flags.items() if value is not None]
+    short += [f"pixels.size=[{size}, {size}]"] if size is not None else []
+    return [*short, *([overrides] if isinstance(overrides, str) else overrides)]
 
 
 def recipe_names() -> list[str]:

@@ -73,9 +73,9 @@ def train(
     without it they go to the terminal. Raises SettingsError, DataError and RunError, and StoppedError where a signal
     asked to stop.
     """
-    if unknown := flags.keys() - runs.FLAGS.keys():
+    if unknown := flags.keys() - settings.FLAGS.keys():
         raise TypeError(f"train() got an unexpected keyword argument '{min(unknown)}'")
-    changes = runs.changes(overrides, size, **flags)
+    changes = settings.changes(overrides, size, **flags)
     if out is not None:
         runs.refuse_used(Path(out))
     with nullcontext(show) if show else Terminal() as tell:

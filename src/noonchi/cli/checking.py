@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from noonchi.cli.printing import JSON, print_json
+from noonchi.cli.printing import JSON, RECIPE, SET, print_json
 from noonchi.errors import SettingsError
 from noonchi.results import Reading, printable
 
@@ -20,6 +20,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command()
 @click.argument("data")
+@RECIPE
+@SET
 @click.option("--html", type=_FILE, metavar="FILE", help="Write a page with small pictures of what was found.")
 @click.option(
     "--write-overrides",
@@ -28,23 +30,32 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="FILE",
     help="Write a CSV of the copies to drop, for noonchi train --overrides.",
 )
-@click.option("--overrides", type=_FILE, metavar="FILE", help="Check DATA as train --overrides would take it.")
+@click.option(
+    "--overrides",
+    "overrides_file",
+    type=click.Path(path_type=Path, resolve_path=True),
+    metavar="FILE",
+    help="Check DATA as train --overrides would take it.",
+)
 @JSON
-def check(data: str, html: Path | None, repaired: Path | None, overrides: Path | None, as_json: bool) -> None:
+def check(
+    data: str, recipe: str | None, html: Path | None, repaired: Path | None, as_json: bool, **changed: Any
+) -> None:
     """Look for faults in DATA: unusable files, copies, odd pictures.
 
     Copies in two splits make scores too good; copies with two labels teach what is wrong. Found are identical
     pictures and near ones: saved anew, resized, brightened or slightly cut. DATA itself is never changed.
+
+    Of RECIPE and --set only the settings of data and heads count: DATA is read as train would read it with them.
     """
     _refuse_places(data, html, repaired)
-    from noonchi import files, sources
+    from noonchi import files, settings, sources
     from noonchi.check import examine
-    from noonchi.settings import DataSettings
     from noonchi.terminal import Terminal
 
+    run = settings.load(recipe, settings.changes(**changed))
     with Terminal() as show:
-        settings = DataSettings(overrides=str(overrides) if overrides else None)
-        index = sources.load(data, settings, progress=lambda done, total: show(Reading(done, total)))
+        index = sources.load(data, run.data, run.heads, lambda done, total: show(Reading(done, total)))
         if repaired and index.files is None:
             raise SettingsError(
                 "--write-overrides: overrides are for folders and tables; change the arrays themselves."

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from noonchi.cli.printing import JSON, print_json
+from noonchi.cli.printing import JSON, RECIPE, SET, print_json
 
 
 @click.command()
 @click.argument("data")
-@click.option("--recipe", metavar="NAME|FILE", help="A recipe's name or a .toml file; picked by the data if not given.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, as section.key=value.")
+@RECIPE
+@SET
 @click.option("--size", type=int, help="Pixels a side that pictures are brought to.")
 @click.option("--seed", type=int, help="Every draw is a function of it.")
 @click.option(

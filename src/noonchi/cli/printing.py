@@ -5,6 +5,10 @@ from typing import Any
 
 import click
 
+RECIPE = click.option(
+    "--recipe", metavar="NAME|FILE", help="A recipe's name or a .toml file; picked by the data if not given."
+)
+SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, as section.key=value.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, all else on stderr.")
 TRUST = click.option("--trust-code", is_flag=True, help="Import the Python code of the run's own network.")
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from noonchi.cli.printing import JSON, TRUST, print_json, print_scores
+from noonchi.cli.printing import JSON, RECIPE, SET, TRUST, print_json, print_scores
 from noonchi.errors import SettingsError
 from noonchi.results import printable
 
 
 @click.command()
 @click.argument("data", required=False)
-@click.option("--recipe", metavar="NAME|FILE", help="A recipe's name or a .toml file; picked by the data if not given.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, as section.key=value.")
+@RECIPE
+@SET
 @click.option("--epochs", type=int, help="Passes over the training pictures, at most.")
 @click.option("--batch-size", type=int, help="Pictures a step.")
 @click.option("--lr", type=float, help="Highest learning rate.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from noonchi import batches, files, pixels, runs, sources
+from noonchi import batches, files, pixels, runs, settings, sources
 from noonchi.errors import DataError, SettingsError
 from noonchi.look import examples, picture, sheet
 from noonchi.look.picture import Picture
@@ -79,7 +79,7 @@ def look(
     >>> seen.picture.id, seen.picture.answers["label"].one_hot, seen.picture.levels.shape
     ('all/3', (0, 1), (8, 8, 1))
     """
-    changes = runs.changes(overrides, size, seed=seed)
+    changes = settings.changes(overrides, size, seed=seed)
     named = None if out is None else _place(Path(out), data)  # before minutes are spent on pictures
     with nullcontext(show) if show else Terminal() as tell:
         run, index = runs.choose(data, recipe, changes, tell)
