@@ -71,6 +71,13 @@ def in_one_form_and_the_other(root: Path) -> None:
         pytest.skip("this file system knows one form only")
 
 
+def class_of_leaving_links(root: Path) -> None:
+    pictures(root, "cats")
+    (root / "dogs").mkdir()
+    for path in sorted(pictures(root.parent / "store", "dogs").rglob("*.png")):
+        (root / "dogs" / path.name).symlink_to(path)
+
+
 FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.rmdir, "'data' is no file, folder or built-in data set"),
     "no classes": (lambda root: (root / "README.md").touch(), "holds no classes; a classifier needs 2"),
@@ -78,6 +85,16 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty class folders": (
         lambda root: [(root / one).mkdir() for one in "ab"],
         "holds no class with pictures; a classifier needs 2. Make one sub-folder per class.",
+    ),
+    "pictures beside one class": (
+        lambda root: [picture(root / "cats" / "0.png"), *(picture(root / f"{number}.png") for number in range(3))],
+        "holds 1 class ('cats'); a classifier needs 2. Make one sub-folder per class. "
+        "Left out: '0.png' and 2 more: outside the class folders.",
+    ),
+    "a class of links that leave": (
+        class_of_leaving_links,
+        "holds 1 class ('cats'); a classifier needs 2. Make one sub-folder per class. Left out: 'dogs/0.png' and "
+        "3 more: a link that leaves the data's folder; data.follow_links = true takes it.",
     ),
     "one class": (lambda root: pictures(root, "cats"), "holds 1 class ('cats'); a classifier needs 2"),
     "one class in train": (lambda root: pictures(root, "train/cats", "test/cats"), "holds 1 class ('cats')"),

@@ -1,6 +1,7 @@
 """Class folders: `root/<class>/*` or `root/<split>/<class>/*`."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ def read(root: Path, *, follow_links: bool = False, progress: Progress | None = 
     unusable = [(item, item.reason) for item in items if item.reason]
     unusable += [(item, one.reason) for item, one in zip(looked_at, scanned, strict=True) if not one.hash]
     classes = sorted({item.label for item, _ in usable})
-    _refuse_few(root, folders, items, classes)
+    _refuse_few(root, folders, unusable, classes)
     return Raw(
         name=root.resolve().name,
         ids=tuple(_id(item.path, root) for item, _ in usable),
@@ -184,12 +185,21 @@ def _leaves(folder: Path, root: Path) -> bool:
     return folder.is_symlink() and not is_within(folder, str(root.resolve()))
 
 
-def _refuse_few(root: Path, folders: list[_Item], items: list[_Item], classes: list[str]) -> None:
+def _refuse_few(root: Path, folders: list[_Item], unusable: list[tuple[_Item, str]], classes: list[str]) -> None:
     if len(classes) >= 2:
         return
-    no_class = "no class with pictures" if folders or items else "no classes"
+    no_class = "no class with pictures" if folders or unusable else "no classes"
     held = f"1 class ('{classes[0]}')" if classes else no_class
-    raise DataError(f"'{root}' holds {held}; a classifier needs 2. Make one sub-folder per class.")
+    left = _commonest(root, unusable) if unusable else ""
+    raise DataError(f"'{root}' holds {held}; a classifier needs 2. Make one sub-folder per class.{left}")
+
+
+def _commonest(root: Path, unusable: list[tuple[_Item, str]]) -> str:
+    """What is wrong with most of the unusable, and one of them."""
+    ((reason, count),) = Counter(reason for _, reason in unusable).most_common(1)
+    first = next(_id(item.path, root) for item, one in unusable if one == reason)
+    more = f" and {count - 1:,} more" if count > 1 else ""
+    return f" Left out: '{first}'{more}: {reason}."
 
 
 def _left_out(classes: list[str]) -> tuple[str, ...]:
