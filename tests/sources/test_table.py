@@ -57,6 +57,16 @@ def test_bars_separate_labels_where_a_head_asks(table):
     assert index.labels["seen"].tolist() == [[1, 1], [0, 0], [0, 1]]
 
 
+def test_bars_are_pointed_out_where_no_kind_was_asked_for(table):
+    path = table("path,seen\n0.png,cat|dog\n1.png,cat\n2.png,dog\n")
+    [note] = load(path).notes
+    assert note == (
+        "'cat|dog' of 'seen' is one class; where it is several labels of a picture, set heads.seen.kind = 'labels'"
+    )
+    for kind in ("labels", "classes"):
+        assert load(path, None, {"seen": HeadSettings(kind=kind)}).notes == ()
+
+
 def test_a_file_that_is_no_picture_is_listed(table):
     path = table(PLAIN)
     (path.parent / "1.png").write_bytes(b"text")

@@ -69,7 +69,7 @@ def load(
         files=raw.files,
         array=raw.array,
         unusable=raw.unusable,
-        notes=raw.notes + heads.alike(made),
+        notes=raw.notes + heads.alike(made) + heads.barred(made, asked),
     )
 
 

@@ -56,6 +56,20 @@ def alike(heads: Iterable[Head]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def barred(heads: Iterable[Head], settings: Mapping[str, HeadSettings]) -> tuple[str, ...]:
+    """A note for each head of which a class looks like several labels of a picture, unless its kind was asked for.
+
+    >>> print(*barred([Head("seen", "classes", ("cat", "cat|dog"))], {}))
+    'cat|dog' of 'seen' is one class; where it is several labels of a picture, set heads.seen.kind = 'labels'
+    """
+    first = {head.name: next((name for name in head.classes if "|" in name), None) for head in heads}
+    return tuple(
+        f"'{name}' of '{head}' is one class; where it is several labels of a picture, set heads.{head}.kind = 'labels'"
+        for head, name in first.items()
+        if name and not (head in settings and settings[head].kind)
+    )
+
+
 def _joined(name: str, settings: HeadSettings, columns: Mapping[str, Column], ids: Sequence[str]) -> Column:
     """One column from several of 0 and 1, each named as the class that a 1 stands for."""
     assert settings.columns
