@@ -431,7 +431,7 @@ def test_data_without_training_pictures_are_refused(here):
     for split, broken in (("train", True), ("val", False)):
         for path in draw_folder(here / "data" / split, "cat", "dog").rglob("*.png"):
             path.write_bytes(path.read_bytes()[: 60 if broken else None])
-    with pytest.raises(DataError, match="'data' has no training pictures"):
+    with pytest.raises(DataError, match="'data' has pictures in val but none to train on"):
         look("data", overrides=["data.max_unusable=0.9"], show=quietly)
 
 

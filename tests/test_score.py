@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import noonchi
 from noonchi.errors import DataError, RunError
@@ -68,6 +69,17 @@ def test_a_split_without_pictures_is_refused_naming_those_there_are(trained, tmp
     np.savez(tmp_path / "b.npz", x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
     with pytest.raises(DataError, match="no pictures in its split 'val'; it has: test, train"):
         score(trained.folder, "val", tmp_path / "b.npz", show=ignore)
+
+
+def test_a_folder_of_test_pictures_alone_is_scored(trained, tmp_path, bars):
+    for number, (image, label) in enumerate(zip(*bars(12, classes=3), strict=True)):
+        path = tmp_path / "new" / "test" / str(label) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(path)
+    scores = score(trained.folder, data=tmp_path / "new", show=ignore)
+    assert (scores.split, scores.num_pictures) == ("test", 12)
+    with pytest.raises(DataError, match="no pictures in its split 'val'; it has: test"):
+        score(trained.folder, "val", tmp_path / "new", show=ignore)
 
 
 def test_changed_pictures_of_its_own_are_refused(trained, tmp_path, bars):

@@ -61,9 +61,12 @@ def choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show
     """
     if recipe is not None:
         run = settings.load(recipe, changes)
-        return run, load_index(data, run, show)
+        index = load_index(data, run, show)
+        refuse_untrainable(index)
+        return run, index
     run = settings.load(None, changes)  # wrong settings are found before pictures are read
     index = load_index(data, run, show)
+    refuse_untrainable(index)
     name, why = _recipe_for(index, pixels.resolve(run.pixels, index.array, index.files))
     show(Note(f"recipe {name}, for {why}"))
     return settings.load(name, changes), index
@@ -72,6 +75,15 @@ def choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show
 def load_index(data: Data, run: RunSettings, show: Show) -> Index:
     """The pictures of a run, read as its settings say. Raises DataError for data that cannot be used."""
     return sources.load(data, run.data, run.heads, lambda done, total: show(Reading(done, total)))
+
+
+def refuse_untrainable(index: Index) -> None:
+    """Raises DataError where no picture is there to train on."""
+    if not len(index.positions("train")):
+        raise DataError(
+            f"'{index.name}' has pictures in {', '.join(index.sizes())} but none to train on; "
+            "put some in train (of a folder: train/<class>/), or take its splits out."
+        )
 
 
 def refuse_used(folder: Path) -> None:

@@ -128,6 +128,7 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             runs.refuse_used(folder)  # once more: another process may have begun here since
         device.prepare(run.device)
         frames, index = batches.frames_of(index, run, tell)
+        runs.refuse_untrainable(index)
         device.keep_freed_memory()
         if fresh:
             _warn(index, run, tell)

@@ -100,11 +100,11 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "one class in train": (lambda root: pictures(root, "train/cats", "test/cats"), "holds 1 class ('cats')"),
     "only test": (
         lambda root: pictures(root, "test/a", "test/b"),
-        "has classes in test but none to train on; put pictures in train/<class>/ too.",
+        "'data' has pictures in test but none to train on; put some in train (of a folder: train/<class>/), or",
     ),
     "classes in test but not in train": (
         lambda root: pictures(root, "train", "test/a", "test/b"),
-        "has classes in test but none to train on",
+        "'data' has pictures in test but none to train on",
     ),
     "splits without classes": (
         lambda root: pictures(root, "train", "test"),

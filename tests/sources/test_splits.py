@@ -85,8 +85,14 @@ def test_a_class_in_one_key_only_keeps_it_for_training():
 
 
 def test_no_picture_left_to_train_on_is_refused():
-    with pytest.raises(DataError, match="no picture is left to train on"):
-        complete(np.array(["test", "val"]), hashes(2), same(2), PLAIN)
+    for given, share in ((None, 0.95), (np.array(["train", "test"]), 0.05)):
+        with pytest.raises(DataError, match="no picture is left to train on"):
+            complete(given, at(share, share), same(2), PLAIN)
+
+
+def test_data_without_pictures_to_train_on_are_left_as_they_are():
+    given = np.array(["test", "val", "test"])
+    assert (complete(given, hashes(3), same(3), PLAIN) == given).all()
 
 
 def small_index(*, several: bool = False) -> sources.Index:

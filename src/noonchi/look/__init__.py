@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from noonchi import batches, files, pixels, runs, settings, sources
-from noonchi.errors import DataError, SettingsError
+from noonchi.errors import SettingsError
 from noonchi.look import examples, picture, sheet
 from noonchi.look.picture import Picture
 from noonchi.results import Split
@@ -89,9 +89,8 @@ def look(
         # an accelerator would give the same pictures, but for rounding
         run = run.but(pixels=resolved, device=run.device.but(name="cpu"))
         frames, index = batches.frames_of(index, run, tell)
+        runs.refuse_untrainable(index)
         training = batches.of_split(frames, index, "train", run)
-        if not training.num_pictures:
-            raise DataError(f"'{index.name}' has no training pictures; put some in train, or take its splits out.")
         number = int(training.positions[0]) if asked is None else asked
         seen = Look(index, run, picture.of_index(number, index, frames), path)
         files.write(path, _sheet(seen, training))

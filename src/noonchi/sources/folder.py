@@ -79,8 +79,11 @@ def _split_folders(root: Path, *, follow_links: bool) -> Mapping[Split | None, P
     """The folder that holds the class folders of each split; under None where the data come in one piece."""
     folders = [entry for entry in _entries(root) if entry.is_dir()]
     divided = [folder for folder in folders if _split(folder) and any(entry.is_dir() for entry in _entries(folder))]
-    if "train" not in map(_split, divided):
-        _refuse_unclear(root, folders, divided)
+    all_named = bool(folders) and all(map(_split, folders))
+    if "train" not in map(_split, divided) and not (divided and all_named):
+        if all_named:
+            names = ", ".join(folder.name for folder in folders)
+            raise DataError(f"'{root}' has no class folders in {names}; put the pictures in train/<class>/.")
         return {None: root}
     found: dict[Split | None, Path] = {}
     for folder in folders:
@@ -97,17 +100,6 @@ def _split_folders(root: Path, *, follow_links: bool) -> Mapping[Split | None, P
 
 def _split(folder: Path) -> Split | None:
     return SPLITS.get(folder.name.lower())
-
-
-def _refuse_unclear(root: Path, folders: list[Path], divided: list[Path]) -> None:
-    """Folders all named as splits are meant as such, also where no class can be learnt from them."""
-    if not all(map(_split, folders)):
-        return
-    names = ", ".join(folder.name for folder in divided or folders)
-    if divided:
-        raise DataError(f"'{root}' has classes in {names} but none to train on; put pictures in train/<class>/ too.")
-    if folders:
-        raise DataError(f"'{root}' has no class folders in {names}; put the pictures in train/<class>/.")
 
 
 def _class_folders(root: Path, splits: Mapping[Split | None, Path], *, follow_links: bool) -> list[_Item]:

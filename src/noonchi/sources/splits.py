@@ -32,7 +32,7 @@ def complete(
     a validation picture gives its pictures of lowest u, with all that share their key, of those keys that leave every
     class a picture to train on.
 
-    Raises DataError where nothing is left to train on.
+    Raises DataError where of pictures to train on none is left.
 
     >>> low, middle, high = "05" + "0" * 30, "80" + "0" * 30, "f0" + "0" * 30
     >>> complete(None, [low, middle, high, middle], [np.zeros(4, np.int64)], DataSettings()).tolist()
@@ -40,6 +40,7 @@ def complete(
     """
     u = np.array([int(one[:16], 16) for one in keys], dtype=np.uint64) / 2.0**64
     splits = np.full(len(keys), "train", dtype="<U5") if given is None else given.astype("<U5")
+    had_some = "train" in splits
     share = 0.0 if settings.validate_on_test or "val" in splits else settings.validation_share
     if given is None:
         splits[u >= 1 - settings.test_share] = "test"
@@ -49,7 +50,7 @@ def complete(
         for holds in _each_class(labels, np.full(len(u), True)):
             if not (holds & (splits == "val")).any():
                 _give_validation(splits, u, labels, holds)
-    if "train" not in splits:
+    if had_some and "train" not in splits:
         raise DataError("no picture is left to train on; give more pictures that differ, or lower data.test_share.")
     return splits
 
