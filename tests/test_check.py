@@ -158,6 +158,7 @@ def test_every_fault_planted_in_real_photos_is_named_and_no_other(real_data, tmp
         # these are in the data as they came: one photo saved twice, and a banner
         "near-in-split": [("train/dogs/dog.180.jpg", "train/dogs/dog.74.jpg")],
         "odd-shape": [("validation/dogs/dog.4367.jpg",)],
+        "split-missing": [],  # they have no test
     }
 
 
@@ -527,6 +528,23 @@ def test_an_older_page_is_replaced(noonchi, photos, tmp_path):
     (tmp_path / "page.html").write_text("old")
     text, _ = page_of(noonchi, photos, tmp_path / "page.html")
     assert "Nothing found." in text
+
+
+# Splits
+
+
+@pytest.mark.parametrize(
+    ("split", "severity", "about"),
+    [
+        ("train", "error", "no train pictures: nothing can be learnt"),
+        ("val", "warning", "no val pictures: there is none to choose the best epoch by"),
+        ("test", "warning", "no test pictures: how good a classifier is stays unknown"),
+    ],
+)
+def test_a_split_without_pictures_is_found(photos, split, severity, about):
+    shutil.rmtree(photos / split)
+    [finding] = examined(photos, validation_share=0.0).findings
+    assert (finding.kind, finding.severity, finding.about) == ("split-missing", severity, about)
 
 
 # In training

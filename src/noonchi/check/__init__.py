@@ -43,7 +43,7 @@ def examine(index: Index, show: Callable[[Reading], None] | None = None) -> Repo
     >>> from noonchi import sources
     >>> images = np.random.default_rng(0).integers(0, 256, (4, 32, 32), np.uint8)
     >>> images[3] = images[2] // 2
-    >>> examine(sources.load((images, [0, 1, 0, 1]))).findings[-1].about
+    >>> examine(sources.load((images, [0, 1, 0, 1]))).findings[1].about
     '1 picture with near copies that are labelled otherwise: look which is right'
     """
     progress = (lambda done, total: show(Reading(done, total))) if show else None
@@ -57,6 +57,7 @@ def examine(index: Index, show: Callable[[Reading], None] | None = None) -> Repo
     near = _near_groups(index, thumbnails, frames.usable & ~blank & ~small, progress)
     found = [
         *looks.unusable(index),
+        *classes.split_findings(index),
         *quick(index),
         *copies.in_one_split(index, identical, near=False),
         *copies.across_splits(index, near, near=True),

@@ -1,10 +1,27 @@
-"""Classes that are missing, rare, or far more numerous than others."""
+"""Splits without pictures; classes that are missing, rare, or far more numerous than others."""
 
-from noonchi.check.findings import Finding, listed, number
+from noonchi.check.findings import Finding, Severity, listed, number
+from noonchi.results import Split
 from noonchi.sources.index import Index
 
 MOST_TIMES = 10
 """How many times as many training pictures as the rarest class the commonest may have."""
+_FOLLOWS: dict[Split, tuple[Severity, str]] = {
+    "train": ("error", "nothing can be learnt"),
+    "val": ("warning", "there is none to choose the best epoch by"),
+    "test": ("warning", "how good a classifier is stays unknown"),
+}
+"""What follows from a split without pictures."""
+
+
+def split_findings(index: Index) -> list[Finding]:
+    """Splits without any usable picture."""
+    there = index.sizes()
+    return [
+        Finding("split-missing", severity, 1, f"no {split} pictures: {what}")
+        for split, (severity, what) in _FOLLOWS.items()
+        if split not in there
+    ]
 
 
 def class_findings(index: Index, head: str) -> list[Finding]:

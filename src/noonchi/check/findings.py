@@ -16,6 +16,7 @@ Kind = Literal[
     "near-across-splits",
     "near-other-labels",
     "near-in-split",
+    "split-missing",
     "class-missing",
     "class-of-one",
     "imbalance",
