@@ -202,6 +202,7 @@ def test_data_without_a_test_split_give_no_test(bars):
 def test_data_without_validation_monitor_the_training_loss(bars):
     done = train(bars(40), "data.validation_share=0")
     assert done.run.val is None
+    assert "no validation pictures: the best epoch is decided by the training pictures' loss" in done.notes
     assert (done.folder / "best" / "classifier.json").exists()
 
 
@@ -251,10 +252,25 @@ def test_a_lone_last_picture_trains_with_batch_norm(tmp_path, bars):
     assert run.run.epochs == 1
 
 
-def test_batch_norm_on_single_pictures_is_refused_before_anything_is_written(tmp_path, bars):
-    with pytest.raises(SettingsError, match=r"raise batches\.size"):
-        train(bars(20, side=32), "batches.size=1", recipe="photos-small", out=tmp_path / "r")
+def test_batch_norm_of_one_pixel_of_one_picture_is_refused_before_anything_is_written(tmp_path, bars):
+    told = r"'photos-small' has batch norm on maps of one pixel: it needs 2 pictures a step; raise batches\.size"
+    with pytest.raises(SettingsError, match=told):
+        train(bars(20), "batches.size=1", "pixels.size=[32, 32]", recipe="photos-small", out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_a_single_training_picture_is_refused_where_batch_norm_needs_more(tmp_path, bars):
+    images, labels = bars(8, classes=2)
+    parts = {"train": slice(1), "val": slice(1, 4), "test": slice(4, 8)}
+    arrays = {f"{axis}_{part}": one[at] for part, at in parts.items() for axis, one in (("x", images), ("y", labels))}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(SettingsError, match="needs 2 pictures a step; give more training pictures"):
+        train(tmp_path / "a.npz", "pixels.size=[32, 32]", recipe="photos-small", out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_batch_norm_on_larger_maps_trains_on_single_pictures(bars):
+    assert train(bars(12), "batches.size=1", "pixels.size=[40, 40]", recipe="photos-small").run.epochs == 1
 
 
 def splits_of(run):

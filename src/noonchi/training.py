@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from noonchi import (
     batches,
@@ -136,12 +135,12 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             runs.refuse_changed(folder, index)
         material = _material(frames, index, run, tell)
         # a wrong name is found before anything is written
-        fitting.monitored(run.fit, index.heads, validated=material.validation is not None)
+        monitor = fitting.monitored(run.fit, index.heads, validated=material.validation is not None)
+        if material.validation is None:
+            tell(Note(f"no validation pictures: the best epoch is decided by the training pictures' {monitor}"))
         start = _first_classifier(frames, index, run, material.training)
         run = _with_precision(run, start, material, tell)
-        if ":" in run.model.network:
-            fitting.rehearse(start, _plan(run, material), material.training)
-        _refuse_single_pictures(run, start)
+        _rehearse(run, start, material)
         state = fitting.begin(start, run.fit)
         if fresh:
             sources.write_splits(folder / runs.SPLITS, index)
@@ -198,12 +197,20 @@ def _with_precision(run: RunSettings, start: Classifier, material: _Material, sh
     return run.but(device=chosen)
 
 
-def _refuse_single_pictures(run: RunSettings, start: Classifier) -> None:
-    normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in start.network.modules())
-    if run.batches.size == 1 and normed:
+def _rehearse(run: RunSettings, start: Classifier, material: _Material) -> None:
+    """Take the first step on a copy where it may fail: of one's own network, or on a single picture."""
+    single = 1 in (run.batches.size, material.training.num_pictures)
+    if not single and ":" not in run.model.network:
+        return
+    try:
+        fitting.rehearse(start, _plan(run, material), material.training)
+    except ValueError as error:
+        if not single or "more than 1 value per channel" not in str(error):  # torch's, of batch norm
+            raise
+        remedy = "raise batches.size" if material.training.num_pictures > 1 else "give more training pictures"
         raise SettingsError(
-            f"network '{run.model.network}' has batch norm, which needs 2 pictures a step; raise batches.size."
-        )
+            f"network '{run.model.network}' has batch norm on maps of one pixel: it needs 2 pictures a step; {remedy}."
+        ) from None
 
 
 def _plan(run: RunSettings, material: _Material) -> Plan:
