@@ -43,6 +43,8 @@ class Classifier:
     pixels: PixelSettings
     border_level: float = 0.0
     """Mean grey level, 0 to 255, along the edges of the training pictures: what `invert="auto"` compares with."""
+    first: int = 0
+    """The layer that takes what `logits` is given: above 0 features, which the layers before it gave."""
 
     @property
     def shape(self) -> PictureShape:
@@ -56,7 +58,7 @@ class Classifier:
 
     def logits(self, images: Tensor) -> dict[str, Tensor]:
         """Each head's (n, outputs), from normalised images (n, channels, height, width)."""
-        return networks.forward(self.network, images, self.heads)
+        return networks.forward(self.network, images, self.heads, self.first)
 
     def probabilities(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Each head's (n, outputs) float64, from uint8 frames (n, height, width, channels) of the classifier's size."""
@@ -148,9 +150,16 @@ class Classifier:
 
 
 def create(
-    heads: tuple[Head, ...], model: ModelSettings, pixel_settings: PixelSettings, border_level: float = 0.0
+    heads: tuple[Head, ...],
+    model: ModelSettings,
+    pixel_settings: PixelSettings,
+    border_level: float = 0.0,
+    *,
+    pretrained: bool = False,
 ) -> Classifier:
     """A classifier with fresh weights, drawn from torch's generator. `pixel_settings` name a size and channels.
+
+    Where `pretrained`, a backbone's are those that `model` names.
 
     >>> from noonchi.settings import ModelSettings, PixelSettings
     >>> head = Head("label", "classes", ("cat", "dog"))
@@ -159,7 +168,7 @@ def create(
     >>> sorted(prediction.heads["label"])
     ['cat', 'dog']
     """
-    network = networks.build(model, picture_shape(pixel_settings), heads)
+    network = networks.build(model, picture_shape(pixel_settings), heads, pretrained=pretrained)
     return Classifier(network, heads, model, pixel_settings, border_level)
 
 

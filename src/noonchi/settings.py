@@ -84,20 +84,23 @@ class PixelSettings(Settings):
     """How the bytes of any picture become the numbers a network sees; kept with the classifier."""
 
     size: Annotated[tuple[Side, Side], Field(strict=False)] | None = None
-    """Height and width in pixels; taken from the data where all its pictures have one size, else 150 by 150."""
+    """Height and width in pixels; a backbone's own where not set, else that of the data where all its pictures have
+    one size, else 150 by 150."""
     channels: Annotated[Literal[1, 3], BeforeValidator(_no_bool)] | None = None
     """1 for grey, 3 for red, green, blue; taken from the data where not set."""
     fit: Literal["squash", "crop", "pad"] = "squash"
     """How a picture of another shape is brought to `size`: stretched, cut to the middle, or bordered in black."""
-    mean: Annotated[tuple[Number, ...], Field(strict=False, min_length=1, max_length=3)] = (0.0,)
-    """Subtracted from pixels in 0..1, one for all channels or one a channel."""
-    std: Annotated[tuple[Annotated[Number, Field(gt=0)], ...], Field(strict=False, min_length=1, max_length=3)] = (1.0,)
-    """Pixels are divided by it after `mean` is subtracted."""
+    mean: Annotated[tuple[Number, ...], Field(strict=False, min_length=1, max_length=3)] | None = None
+    """Subtracted from pixels in 0..1, one for all channels or one a channel; a backbone's own where not set, else 0."""
+    std: (
+        Annotated[tuple[Annotated[Number, Field(gt=0)], ...], Field(strict=False, min_length=1, max_length=3)] | None
+    ) = None
+    """Pixels are divided by it after `mean` is subtracted; a backbone's own where not set, else 1."""
 
     @model_validator(mode="after")
     def _one_for_all_or_one_a_channel(self) -> Self:
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, self.channels or len(values)):
+            if values and len(values) not in (1, self.channels or len(values)):
                 raise ValueError(f"{name} has {len(values)} numbers for {self.channels} channel(s); give 1 or one each")
         return self
 
@@ -106,7 +109,19 @@ class ModelSettings(Settings):
     """Which network."""
 
     network: str = "mnist-convnet"
-    """A name from `noonchi list networks`, or your own as `module:name` or `file.py:name`."""
+    """A name from `noonchi list networks` or `noonchi list backbones`, any of timm's, or your own as `module:name` or
+    `file.py:name`."""
+    weights: str | None = None
+    """What a backbone starts from: `pretrained` where not set, `random`, or a .safetensors file with timm's names."""
+    features: Literal["mean", "flatten"] | None = None
+    """What a backbone's maps become before the layers after it: the `mean` of each where not set, or all values."""
+    hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(strict=False)] | None = None
+    """Widths of dense layers between a backbone's features and the output; none where not set."""
+    dropout: Share | None = None
+    """Part of what goes into the output layer after a backbone that is dropped in training; none where not set."""
+    freeze: str | None = None
+    """Layers before the one named do not train, nor do their statistics move: a layer that `noonchi summary` lists,
+    such as `block5_conv1`, or `features`, the first after a backbone."""
     pooling: Literal["max", "average"] = "max"
     """How the named networks shrink a map: the largest of each window or its mean."""
 
@@ -191,6 +206,15 @@ class AugmentSettings(Settings):
         """Whether pictures are varied at all."""
         at_rest = {"fill", "fill_level", "randaugment_magnitude"}
         return any(value for name, value in self.table().items() if name not in at_rest)
+
+
+class FrozenSettings(Settings):
+    """How what frozen layers give is computed once and kept, instead of anew in every epoch."""
+
+    views: Annotated[Whole, Field(ge=1, le=1000)] = 4
+    """Varied forms of each training picture whose features are kept, where pictures are varied; epochs draw one."""
+    limit_gb: Annotated[Number, Field(ge=0)] = 4.0
+    """Features that would take more than this on disk are computed anew in every epoch; 0 keeps none."""
 
 
 class FitSettings(Settings):
@@ -291,6 +315,7 @@ class RunSettings(Settings):
     heads: dict[Annotated[str, Field(pattern=r"^[^.\p{C}]+$")], HeadSettings] = Field(default_factory=dict)
     batches: BatchSettings = BatchSettings()
     augment: AugmentSettings = AugmentSettings()
+    frozen: FrozenSettings = FrozenSettings()
     fit: FitSettings = FitSettings()
     device: DeviceSettings = DeviceSettings()
     record: RecordSettings = RecordSettings()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from noonchi import batches, files, pixels, runs, settings, sources
+from noonchi import batches, files, networks, pixels, runs, settings, sources
 from noonchi.errors import SettingsError
 from noonchi.look import examples, picture, sheet
 from noonchi.look.picture import Picture
@@ -85,7 +85,7 @@ def look(
         run, index = runs.choose(data, recipe, changes, tell)
         path = named or _place(Path(f"{index.name}-look.png"), data)
         asked = None if shown is None else picture.find(str(shown), index)
-        resolved = pixels.resolve(run.pixels, index.array, index.files)
+        resolved = pixels.resolve(run.pixels, index.array, index.files, networks.pixel_defaults(run.model.network))
         # an accelerator would give the same pictures, but for rounding
         run = run.but(pixels=resolved, device=run.device.but(name="cpu"))
         frames, index = batches.frames_of(index, run, tell)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from noonchi import pixels
 from noonchi.batches import Batch, Batches
 from noonchi.look.picture import answer
 
@@ -92,7 +93,7 @@ def _cut(positions: list[int], length: int) -> list[list[int]]:
 
 def _levels(image_chw: torch.Tensor, training: Batches) -> Images:
     """What `pixels.normalise` did, undone."""
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (training.pixels.mean, training.pixels.std))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in pixels.centre_and_spread(training.pixels))
     levels = ((image_chw * std + mean) * 255).round().clamp(0, 255)
     return levels.to(torch.uint8).permute(1, 2, 0).numpy()
 

@@ -1,4 +1,4 @@
-"""Networks by name: ours, one file each, and the user's own."""
+"""Networks by name: ours, one file each, timm's as backbones, and the user's own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,20 +9,31 @@ import torch
 from torch import Tensor, nn
 
 from noonchi.errors import NoonchiError, SettingsError, did_you_mean
+from noonchi.networks import backbones
 from noonchi.networks.deep_convnet import deep_convnet
 from noonchi.networks.lenet5 import lenet5
 from noonchi.networks.mlp import mlp
 from noonchi.networks.mnist_convnet import mnist_convnet
 from noonchi.networks.one_conv import one_conv
 from noonchi.networks.own import own_network, where_it_failed
-from noonchi.networks.parts import Builder, Heads, PictureShape
+from noonchi.networks.parts import Builder, Heads, Layers, PictureShape, evaluating
 from noonchi.networks.photos_convnet import photos_convnet, photos_convnet_dropout
 from noonchi.networks.photos_small import photos_small
 from noonchi.networks.two_branch import TwoBranch, digit_and_odd, digit_and_odd_deep
 from noonchi.results import Head
 from noonchi.settings import ModelSettings
 
-__all__ = ["NETWORKS", "PictureShape", "blaming", "build", "evaluating", "forward", "glorot", "lasting_name"]
+__all__ = [
+    "NETWORKS",
+    "PictureShape",
+    "blaming",
+    "build",
+    "evaluating",
+    "forward",
+    "glorot",
+    "lasting_name",
+    "pixel_defaults",
+]
 
 NETWORKS: dict[str, Builder] = {
     "lenet5": lenet5,
@@ -39,12 +50,13 @@ NETWORKS: dict[str, Builder] = {
 }
 
 
-def build(settings: ModelSettings, shape: PictureShape, heads: Heads) -> nn.Module:
+def build(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrained: bool = False) -> nn.Module:
     """A network that takes pictures (n, channels, height, width) and answers the heads with logits.
 
     Its weights are drawn from torch's global generator, so seed that before; they lie channels-last in memory. Ours
-    start as Keras's do (`glorot`), the user's own as their code leaves them. Raises SettingsError where there is no
-    such network, or where one run on black pictures shows that it cannot take them or does not answer the heads.
+    start as Keras's do (`glorot`), the user's own as their code leaves them, and a backbone's base, where `pretrained`,
+    as `settings.weights` says. Raises SettingsError where there is no such network or no such weights, or where one
+    run on black pictures shows that it cannot take them or does not answer the heads.
 
     >>> heads = (Head("label", "classes", ("cat", "dog", "fox")),)
     >>> network = build(ModelSettings(network="lenet5"), PictureShape(32, 32, 3), heads)
@@ -52,7 +64,7 @@ def build(settings: ModelSettings, shape: PictureShape, heads: Heads) -> nn.Modu
     torch.Size([5, 3])
     """
     name = settings.network
-    network = _made(settings, shape, heads)
+    network = _made(settings, shape, heads, pretrained=pretrained)
     try:
         answers = {count: _dry_run(network, shape, count) for count in (1, 2)}
     except Exception as error:  # the user's code may raise anything
@@ -60,7 +72,13 @@ def build(settings: ModelSettings, shape: PictureShape, heads: Heads) -> nn.Modu
         raise SettingsError(f"network '{name}' cannot take pictures of {shape}: {reason}.") from error
     for count, answer in answers.items():  # one finds a stray `squeeze`, two a `view(1, -1)`
         _check(name, answer, heads, count)
-    return glorot(network) if name in NETWORKS else network
+    if name in NETWORKS:
+        glorot(network)
+    elif isinstance(network, Layers):
+        glorot(nn.Sequential(*list(network)[network.place_of(backbones.FIRST_OF_TOP) :]))
+    if settings.freeze is not None:
+        _freeze(network, settings)
+    return network
 
 
 @contextmanager
@@ -89,9 +107,12 @@ def lasting_name(name: str) -> str:
     return f"{Path(place).resolve()}:{attribute}" if colon and place.endswith(".py") else name
 
 
-def forward(network: nn.Module, images: Tensor, heads: Heads) -> dict[str, Tensor]:
-    """Logits (n, head.outputs) by head, for a network that gives one tensor as for one that gives a dict."""
-    logits = network(images)
+def forward(network: nn.Module, images: Tensor, heads: Heads, first: int = 0) -> dict[str, Tensor]:
+    """Logits (n, head.outputs) by head, for a network that gives one tensor as for one that gives a dict.
+
+    From the layer `first` on, where `images` are what the layer before it gives.
+    """
+    logits = network(images, first) if first else network(images)
     if isinstance(logits, dict):
         return {head.name: logits[head.name] for head in heads}
     return {heads[0].name: logits}
@@ -111,26 +132,33 @@ def glorot(network: nn.Module) -> nn.Module:
     return network
 
 
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Within, the network is in evaluation mode and records no gradients; afterwards each layer's mode is as before."""
-    modes = {layer: layer.training for layer in network.modules()}
-    network.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for layer, training in modes.items():
-            layer.training = training
+def pixel_defaults(name: str) -> dict[str, Any]:
+    """Pixel settings that a network was made for, where they are not given: none for ours and the user's own."""
+    return backbones.pixel_defaults(name) if _is_backbone(name) else {}
 
 
-def _made(settings: ModelSettings, shape: PictureShape, heads: Heads) -> nn.Module:
+def _is_backbone(name: str) -> bool:
+    return name not in NETWORKS and ":" not in name and backbones.is_backbone(name)
+
+
+def _made(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrained: bool = False) -> nn.Module:
     name, pooling = settings.network, settings.pooling
     if name in NETWORKS:
         return NETWORKS[name](shape, heads, pooling)
     if ":" in name:
         return own_network(name, shape=shape, heads=heads, outputs=heads[0].outputs, pooling=pooling)
-    raise SettingsError(f"'{name}' is not a network. {did_you_mean(name, NETWORKS)} Your own is given as file.py:name.")
+    if backbones.is_backbone(name):
+        return backbones.transfer(settings, shape, heads, pretrained=pretrained)
+    known = did_you_mean(name, [*NETWORKS, *backbones.BACKBONES])
+    raise SettingsError(f"'{name}' is not a network. {known} Any of timm's serves, and your own as file.py:name.")
+
+
+def _freeze(network: nn.Module, settings: ModelSettings) -> None:
+    if not isinstance(network, Layers):
+        raise SettingsError(
+            f"model.freeze = '{settings.freeze}': network '{settings.network}' is not layer after layer; leave it out."
+        )
+    network.freeze(str(settings.freeze))
 
 
 def _dry_run(network: nn.Module, shape: PictureShape, count: int) -> Any:

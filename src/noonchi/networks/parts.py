@@ -1,13 +1,14 @@
 """What the named networks are put together from. Layers are torch.nn's; sizes are found by the first forward."""
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from noonchi.errors import SettingsError
+from noonchi.errors import SettingsError, did_you_mean
 from noonchi.results import Head
 
 Pooling = Literal["max", "average"]
@@ -46,9 +47,39 @@ class Layers(nn.Sequential):
     1.0
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """The last layer's answer."""
-        modules = list(self)
+    frozen: int = 0
+    """How many of the first layers do not train."""
+
+    def place_of(self, name: str) -> int:
+        """Which layer is called `name`, or is the first of those called `name_…`. Raises SettingsError.
+
+        >>> layers(conv1=nn.ReLU(), block_1=nn.ReLU(), block_2=nn.ReLU()).place_of("block")
+        1
+        """
+        wanted, names = name.replace(".", "_"), [own for own, _ in self.named_children()]
+        for fits in (wanted.__eq__, lambda own: own.startswith(f"{wanted}_")):
+            for place, own in enumerate(names):
+                if fits(own):
+                    return place
+        raise SettingsError(f"'{name}' is not a layer of this network. {did_you_mean(wanted, names)}")
+
+    def freeze(self, name: str) -> None:
+        """Let the layers before the one named be as they are: no gradients, no dropout, no moving statistics."""
+        self.frozen = self.place_of(name)
+        for layer in list(self)[: self.frozen]:
+            layer.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for all but the frozen layers."""
+        super().train(mode)
+        for layer in list(self)[: self.frozen]:
+            layer.eval()
+        return self
+
+    def forward(self, input: Tensor, first: int = 0) -> Tensor:
+        """The last layer's answer; from another layer on, where `input` is what the layer before that gives."""
+        modules = list(self)[first:]
         for at in range(len(modules) - 1 if self.training else 0):
             if isinstance(modules[at], nn.ReLU) and isinstance(modules[at + 1], nn.MaxPool2d):
                 modules[at], modules[at + 1] = modules[at + 1], modules[at]
@@ -106,3 +137,16 @@ class Concatenate(nn.Module):
     def forward(self, *branches: Tensor) -> Tensor:
         """The branches, in the order given."""
         return torch.cat(branches, dim=1)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Within, the network is in evaluation mode and records no gradients; afterwards each layer's mode is as before."""
+    modes = {layer: layer.training for layer in network.modules()}
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for layer, training in modes.items():
+            layer.training = training

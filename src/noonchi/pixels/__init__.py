@@ -4,9 +4,9 @@ Training, prediction, serving and export all go through here. A picture becomes 
 to size with Pillow's bilinear filter, which averages over all source pixels when it shrinks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ __all__ = [
     "PictureError",
     "answered_at_once",
     "border_level",
+    "centre_and_spread",
     "invert",
     "normalise",
     "read",
@@ -60,8 +61,13 @@ def read(picture: Picture, settings: PixelSettings) -> Images:
     return np.array(_fitted(found, settings.size, settings.fit)).reshape(shape)
 
 
-def resolve(settings: PixelSettings, array: Images | None = None, files: Sequence[Path] | None = None) -> PixelSettings:
-    """Settings with `size` and `channels` filled in from the data where they are not set.
+def resolve(
+    settings: PixelSettings,
+    array: Images | None = None,
+    files: Sequence[Path] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> PixelSettings:
+    """Settings with a value each: where one is not set, its network's own of `defaults`, else what suits the data.
 
     An array gives its own. Of files, up to 100 evenly spaced ones are looked at: where all have one size of at most
     256 a side, it is taken, else 150 by 150; where all are grey, 1 channel is taken, else 3.
@@ -69,6 +75,7 @@ def resolve(settings: PixelSettings, array: Images | None = None, files: Sequenc
     >>> resolve(PixelSettings(channels=3), array=np.zeros((5, 28, 28, 1), np.uint8)).size
     (28, 28)
     """
+    settings = settings.but(**{"mean": (0.0,), "std": (1.0,), **(defaults or {}), **settings.table()})
     if settings.size and settings.channels:
         return settings
     if array is not None:
@@ -91,13 +98,20 @@ def normalise(images_nhwc: "torch.Tensor", settings: PixelSettings) -> "torch.Te
 
     # the permuted view is channels-last as it stands, and conversion keeps its strides
     images_nchw = images_nhwc.permute(0, 3, 1, 2).to(torch.float32)
-    if not any(settings.mean) and all(std == 1 for std in settings.std):
+    means, stds = centre_and_spread(settings)
+    if not any(means) and all(std == 1 for std in stds):
         return images_nchw.div_(255)
-    mean, std = (
-        torch.tensor(values, device=images_nhwc.device).mul_(255).view(-1, 1, 1)
-        for values in (settings.mean, settings.std)
-    )
+    mean, std = (torch.tensor(values, device=images_nhwc.device).mul_(255).view(-1, 1, 1) for values in (means, stds))
     return images_nchw.sub_(mean).div_(std)
+
+
+def centre_and_spread(settings: PixelSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """`mean` and `std`, or 0 and 1 where they are not set.
+
+    >>> centre_and_spread(PixelSettings(std=(0.5,)))
+    ((0.0,), (0.5,))
+    """
+    return settings.mean or (0.0,), settings.std or (1.0,)
 
 
 def answered_at_once(settings: PixelSettings) -> int:

