@@ -56,6 +56,8 @@ class Batches:
     seed: int
     device: str = "cpu"
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    features: np.ndarray | None = None
+    """(views, pictures of the split, ...): what the first layers give for each, taken instead of its frame."""
 
     def __len__(self) -> int:
         """Steps an epoch. The last batch may be smaller; a lone last picture joins the batch before.
@@ -82,17 +84,39 @@ class Batches:
             for step in range(first_step, len(self)):
                 end = (step + 1) * self.size if step + 1 < len(self) else len(shuffled)
                 positions = shuffled[step * self.size : end]
-                yield self._varied(positions, epoch, step, pool) if self.augment.active else self._batch(positions)
+                if self.features is not None:
+                    yield self._computed(positions, epoch, step)
+                elif self.augment.active:
+                    yield self._varied(positions, epoch, step, pool)
+                else:
+                    yield self._batch(positions)
 
     def in_order(self) -> Iterator[Batch]:
         """Every picture once, in the order of the index."""
         count = pixels.answered_at_once(self.pixels)
         for start in range(0, len(self.positions), count):
-            yield self._batch(self.positions[start : start + count])
+            positions = self.positions[start : start + count]
+            yield self._batch(positions) if self.features is None else self._computed(positions)
 
     def _batch(self, positions: np.ndarray) -> Batch:
         images = torch.from_numpy(self.frames[positions]).to(self.device)
         return Batch(pixels.normalise(images, self.pixels), self._targets(positions))
+
+    def views(self, count: int) -> Iterator[Batch]:
+        """Every picture in the order of the index, `count` times over, each time varied anew."""
+        at_once = pixels.answered_at_once(self.pixels)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for view in range(count):
+                for step, start in enumerate(range(0, len(self.positions), at_once)):
+                    yield self._varied(self.positions[start : start + at_once], -1 - view, step, pool)
+
+    def _computed(self, positions: np.ndarray, epoch: int = 0, step: int = 0) -> Batch:
+        """Features, of a view that is drawn for each picture."""
+        assert self.features is not None
+        generator = np.random.Generator(np.random.Philox(counted_seed(self.seed, "view", epoch, step)))
+        views = generator.integers(len(self.features), size=len(positions))
+        rows = np.searchsorted(self.positions, positions)
+        return Batch(_tensor(self.features[views, rows]).to(self.device), self._targets(positions))
 
     def _varied(self, positions: np.ndarray, epoch: int, step: int, pool: Executor) -> Batch:
         generator = np.random.Generator(np.random.Philox(counted_seed(self.seed, "augment", epoch, step)))
@@ -112,6 +136,12 @@ class Batches:
 
     def _targets(self, positions: np.ndarray) -> dict[str, Tensor]:
         return {head.name: torch.from_numpy(self.labels[head.name][positions]).to(self.device) for head in self.heads}
+
+
+def _tensor(features: np.ndarray) -> Tensor:
+    """Those kept as the two bytes of bfloat16, for which numpy has no type, come as float32."""
+    tensor = torch.from_numpy(features)
+    return tensor.view(torch.bfloat16).float() if features.dtype == np.uint16 else tensor
 
 
 @dataclass(frozen=True, eq=False)

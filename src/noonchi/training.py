@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from noonchi import (
     checkpoint,
     classifier,
     device,
+    features,
     files,
     fitting,
     losses,
@@ -36,7 +37,7 @@ from noonchi.fitting import Plan, State
 from noonchi.losses import Objective
 from noonchi.results import Epoch, Note, Split
 from noonchi.runs import Run, Show
-from noonchi.settings import HeadSettings, RunSettings
+from noonchi.settings import AugmentSettings, HeadSettings, RunSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Terminal
 
@@ -114,7 +115,7 @@ def _resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
     return run.but(
         data=run.data.but(source=source, overrides=overrides),
         model=run.model.but(network=networks.lasting_name(run.model.network)),
-        pixels=pixels.resolve(run.pixels, index.array, index.files),
+        pixels=pixels.resolve(run.pixels, index.array, index.files, networks.pixel_defaults(run.model.network)),
         device=device.prepare(run.device),
         heads=heads,
     )
@@ -141,6 +142,7 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         start = _first_classifier(frames, index, run, material.training)
         run = _with_precision(run, start, material, tell)
         _rehearse(run, start, material)
+        start, material = _with_features(start, material, index, run, tell)
         state = fitting.begin(start, run.fit)
         if fresh:
             sources.write_splits(folder / runs.SPLITS, index)
@@ -182,7 +184,7 @@ def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) ->
 def _first_classifier(frames: np.ndarray, index: Index, run: RunSettings, training: Batches) -> Classifier:
     some = training.positions[:: max(1, len(training.positions) // 256)]
     with device.seeded(run.device.name, run.seed, "weights"):
-        made = classifier.create(index.heads, run.model, run.pixels, pixels.border_level(frames[some]))
+        made = classifier.create(index.heads, run.model, run.pixels, pixels.border_level(frames[some]), pretrained=True)
     made.network.to(run.device.name)
     return made
 
@@ -195,6 +197,19 @@ def _with_precision(run: RunSettings, start: Classifier, material: _Material, sh
     if note:
         show(Note(note))
     return run.but(device=chosen)
+
+
+def _with_features(
+    start: Classifier, material: _Material, index: Index, run: RunSettings, show: Show
+) -> tuple[Classifier, _Material]:
+    """Where that pays, what the fixed layers give instead of pictures, and a classifier that takes it."""
+    if not features.pays(start.network, material.training, run, show):
+        return start, material
+    training = features.computed(material.training, start.network, index, run, show)
+    still = material.validation and replace(material.validation, augment=AugmentSettings())
+    validation = still and features.computed(still, start.network, index, run, show)
+    start = replace(start, first=features.fixed_layers(start.network))
+    return start, replace(material, training=training, validation=validation)
 
 
 def _rehearse(run: RunSettings, start: Classifier, material: _Material) -> None:
@@ -254,7 +269,9 @@ def _finish(folder: Path, run: RunSettings, state: State, material: _Material) -
         folder,
         epochs=len(state.history),
         seconds=sum(epoch.seconds for epoch in state.history),
-        val=evaluate(best, material.validation, "val", weights) if material.validation else None,
+        val=evaluate(replace(best, first=state.classifier.first), material.validation, "val", weights)
+        if material.validation
+        else None,
         test=evaluate(best, material.test, "test", weights) if material.test else None,
     )
     runs.write_result(finished)

@@ -1,0 +1,139 @@
+"""What frozen layers give: computed once for each picture, kept on disk, and trained on instead of the pictures."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from noonchi import cache, files
+from noonchi.batches import Batches
+from noonchi.device import autocast
+from noonchi.networks.parts import Layers
+from noonchi.results import Note, Reading
+from noonchi.settings import RunSettings
+from noonchi.sources import Index
+
+_FORMAT = 1
+"""Raised whenever the same layers give other numbers for the same pictures."""
+_WITHOUT_WEIGHTS = (nn.Flatten, nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.ReLU, nn.Sequential, nn.Identity)
+"""Layers that always give the same, and mostly less than they take: they are computed once too."""
+
+Show = Callable[[Note | Reading], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """Which pictures go through which layers."""
+
+    batches: Batches
+    layers: nn.Sequential
+    precision: str
+    views: int
+
+    @property
+    def made(self) -> list[Any]:
+        """How features come about, but for the pictures and the weights."""
+        varied = [self.batches.augment.table(), self.batches.seed] if self.batches.augment.active else []
+        pixel_settings = self.batches.pixels.table()
+        return [_FORMAT, torch.__version__, repr(self.layers), self.precision, pixel_settings, self.views, *varied]
+
+    def outputs(self) -> Iterator[np.ndarray]:
+        """Features (n, ...) of a batch of pictures after the other, view after view; bfloat16 as its two bytes."""
+        varied = self.batches.augment.active
+        for batch in self.batches.views(self.views) if varied else self.batches.in_order():
+            with torch.inference_mode(), autocast(batch.images.device.type, self.precision):
+                features = self.layers(batch.images).cpu().contiguous()
+            yield (features.view(torch.uint16) if features.dtype == torch.bfloat16 else features).numpy()
+
+
+def fixed_layers(network: nn.Module) -> int:
+    """How many of the first layers give the same for a picture from the first step to the last.
+
+    The frozen ones, and what follows them without weights or draws.
+    """
+    count = network.frozen if isinstance(network, Layers) else 0
+    for layer in list(network.children())[count:] if count else ():
+        if not all(isinstance(inner, _WITHOUT_WEIGHTS) for inner in layer.modules()):
+            break
+        count += 1
+    return count
+
+
+def pays(network: nn.Module, training: Batches, run: RunSettings, show: Show) -> bool:
+    """Whether to keep the features of training pictures; both is told why. A matter of counts alone, never of a clock.
+
+    Mixed pictures, as many views as epochs, and features larger than `frozen.limit_gb` are computed in every epoch.
+    """
+    first = fixed_layers(network)
+    if not first:
+        return False
+    job = _job(training, network, run)
+    about = f"{first} of {len(list(network.children()))} layers are fixed"
+    if run.augment.mixup or run.augment.cutmix:
+        show(Note(f"{about}, but mixup and cutmix blend pictures: computed in every epoch"))
+        return False
+    if job.views >= run.fit.epochs:
+        return False
+    size = job.views * training.num_pictures * next(job.outputs())[0].nbytes
+    if size > run.frozen.limit_gb * 1e9:
+        limit = f"frozen.limit_gb = {run.frozen.limit_gb:g}"
+        show(Note(f"{about}, but what they give, {cache.readable(size)}, is above {limit}: computed in every epoch"))
+        return False
+    times = f"{job.views} times, varied," if job.batches.augment.active else "once,"
+    show(Note(f"{about}: a training picture goes through them {times} not in each of {run.fit.epochs} epochs"))
+    return True
+
+
+def computed(batches: Batches, network: nn.Module, index: Index, run: RunSettings, show: Show) -> Batches:
+    """The same pictures with the features that the fixed layers give for each, from where they are kept.
+
+    Pictures that are varied have `frozen.views` views each. What is kept is named by all that decides it: content of
+    the pictures, layers and their weights, pixel and augmentation settings, precision, torch's version.
+    """
+    job = _job(batches, network, run)
+    place = files.cache_folder() / "features" / f"{_fingerprint(job, index)}.npy"
+    if not place.exists():
+        _write(place, job, show)
+    return replace(batches, features=np.load(place, mmap_mode="r"))
+
+
+def _job(batches: Batches, network: nn.Module, run: RunSettings) -> _Job:
+    layers = nn.Sequential(*list(network.children())[: fixed_layers(network)]).eval()
+    return _Job(batches, layers, run.device.precision, run.frozen.views if batches.augment.active else 1)
+
+
+def _fingerprint(job: _Job, index: Index) -> str:
+    pictures = [index.hashes[at] for at in job.batches.positions]
+    digest = blake2b(json.dumps([job.made, pictures]).encode(), digest_size=16)
+    for tensor in job.layers.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _write(place: Path, job: _Job, show: Show) -> None:
+    """An .npy file from start to end, which gets its name when it is whole."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    private = place.with_name(f".{place.name}.{os.getpid()}")
+    done, total = 0, job.views * job.batches.num_pictures
+    try:
+        with private.open("wb") as file:
+            for rows in job.outputs():
+                if not done:
+                    shape = (job.views, job.batches.num_pictures, *rows.shape[1:])
+                    header = {"descr": rows.dtype.str, "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(rows.tobytes())
+                done += len(rows)
+                show(Reading(done, total))
+            file.flush()
+            os.fsync(file.fileno())
+        private.replace(place)
+    finally:
+        private.unlink(missing_ok=True)
