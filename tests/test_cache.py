@@ -1,5 +1,6 @@
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from noonchi import cache, pixels, sources
+from noonchi.errors import SettingsError
 from noonchi.settings import PixelSettings
 
 SETTINGS = PixelSettings(size=(6, 6), channels=3)
@@ -304,6 +306,50 @@ def test_a_full_disk_falls_back_to_memory(cached, photos):
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "File too large" in done.stderr
+    assert list(cached.iterdir()) == []
+
+
+LARGE = PixelSettings(size=(10_000, 10_000), channels=3)
+
+
+def test_more_frames_than_the_disk_has_room_for_are_refused_before_any_is_decoded(cached, photos):
+    many = sources.load(photos).only(np.zeros(100_000, np.int64))
+    told = r"100,000 decoded pictures of 10000x10000 take 30000\.0 GB, and the disk of '.*' has .* free\. Lower pixels"
+    with pytest.raises(SettingsError, match=told):
+        cache.decode(many, LARGE)
+    assert list(cached.iterdir()) == []
+
+
+def test_many_frames_are_told_of_before_any_is_decoded(cached, photos):
+    some = sources.load(photos).only(np.zeros(16, np.int64))
+    if shutil.disk_usage(photos).free < 5e9:
+        pytest.skip("needs 5 GB of disk free, and takes none of it")
+
+    def tell(text: str) -> None:
+        raise KeyboardInterrupt(text)
+
+    with pytest.raises(KeyboardInterrupt, match=r"16 decoded pictures of 10000x10000 take 4\.8 GB, kept in"):
+        cache.decode(some, LARGE, tell=tell)
+    cache.decode(some, SETTINGS, tell=tell)
+
+
+_TERMINATED = """
+import os, signal, sys
+from noonchi import cli
+
+def watch(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("frames.npy"):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+sys.addaudithook(watch)
+cli.main()
+"""
+
+
+def test_a_command_that_is_terminated_while_it_decodes_leaves_nothing(cached, photos):
+    command = [sys.executable, "-c", _TERMINATED, "check", str(photos)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "noonchi: stopped.")
     assert list(cached.iterdir()) == []
 
 

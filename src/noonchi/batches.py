@@ -186,7 +186,9 @@ def frames_of(index: Index, run: RunSettings, show: Callable[[Note | Reading], N
     """
     for note in index.notes:
         show(Note(note))
-    frames = cache.decode(index, run.pixels, lambda done, total: show(Reading(done, total)))
+    frames = cache.decode(
+        index, run.pixels, lambda done, total: show(Reading(done, total)), lambda text: show(Note(text))
+    )
     if frames.built:
         size = cache.readable(frames.array.nbytes)
         show(Note(f"{len(index):,} decoded pictures kept: {size} in '{frames.built}'; noonchi cache lists what is"))

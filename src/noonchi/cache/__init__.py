@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from noonchi import files, pixels
 from noonchi.cache import entries
 from noonchi.cache.entries import FRAMES, HASHES, MANIFEST, Kept, clear, kept, readable
+from noonchi.errors import SettingsError
 from noonchi.settings import PixelSettings
 from noonchi.sources.index import Index
 from noonchi.sources.scan import content_hash
@@ -24,11 +26,14 @@ from noonchi.sources.scan import content_hash
 __all__ = ["Frames", "Kept", "Progress", "clear", "decode", "kept", "readable"]
 
 Progress = Callable[[int, int], None]
+Tell = Callable[[str], None]
 Frame = npt.NDArray[np.uint8]
 
 _FORMAT = 2
 """Raised whenever `pixels.read` gives other numbers for the same picture."""
 _CHANGED = "it was changed while its folder was read; train again"
+_LARGE = 4 * 2**30
+"""Bytes of frames that are told of before they are made, as they take their time and the disk's room."""
 _AHEAD = 512
 """Frames decoded and not yet written, at most: threads may be faster than the disk, and memory has an end."""
 
@@ -63,6 +68,11 @@ class _Job:
     index: Index
     settings: PixelSettings
     progress: Progress | None
+    tell: Tell | None
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -87,21 +97,22 @@ class _Job:
         return Frames(array, usable, unusable, built)
 
 
-def decode(index: Index, settings: PixelSettings, progress: Progress | None = None) -> Frames:
+def decode(index: Index, settings: PixelSettings, progress: Progress | None = None, tell: Tell | None = None) -> Frames:
     """All pictures of an index, decoded and resized to resolved `settings`.
 
     An array that has the right shape is used as it is. Files are decoded in parallel, once: the frames are kept in
     `cache_folder()/frames`, under a name made from the pictures' content and the settings, and mapped into memory from
     there. A picture that is in frames kept for other data, or for fewer of these, is copied from there. Where that
     folder cannot be written, all are decoded into memory, and the log says so. A picture that cannot be decoded is
-    listed, never replaced. `progress` is called with (done, total).
+    listed, never replaced. `progress` is called with (done, total), and `tell` with a line before more than 4 GiB are
+    kept. Raises SettingsError for more than the disk has room for.
 
     >>> from noonchi import sources
     >>> index = sources.load((np.arange(32, dtype=np.uint8).reshape(2, 4, 4), ["cat", "dog"]))
     >>> decode(index, PixelSettings(size=(2, 2), channels=1)).array.shape
     (2, 2, 2, 1)
     """
-    job = _Job(index, settings, progress)
+    job = _Job(index, settings, progress, tell)
     if index.array is not None:
         matches = index.array.shape == job.shape
         return job.frames(index.array, {}) if matches else _in_memory(job)
@@ -109,7 +120,7 @@ def decode(index: Index, settings: PixelSettings, progress: Progress | None = No
     try:
         return _kept(place, job) or _build(place, job)
     except OSError as error:
-        needed = readable(int(np.prod(job.shape)))
+        needed = readable(job.bytes)
         _log.warning(
             "frames of %s cannot be kept in '%s' (%s); they are decoded into memory.", needed, place, error.strerror
         )
@@ -140,6 +151,7 @@ def _build(place: Path, job: _Job) -> Frames:
     shutil.rmtree(private, ignore_errors=True)
     private.mkdir(parents=True)
     try:
+        _weigh(place, job)
         bad = _write_frames(private / FRAMES, job)
         if not all(one.lasting for one in bad.values()):
             return job.frames(np.load(private / FRAMES), bad)
@@ -152,6 +164,20 @@ def _build(place: Path, job: _Job) -> Frames:
     if frames is None:
         raise OSError(None, "the frames just written cannot be read back")
     return job.frames(frames.array, bad, built=place)
+
+
+def _weigh(place: Path, job: _Job) -> None:
+    """Before all are decoded: more than the disk's room is refused, and much is told."""
+    count, height, width, _ = job.shape
+    what = f"{count:,} decoded pictures of {height}x{width} take {readable(job.bytes)}"
+    free = shutil.disk_usage(place.parent).free
+    if job.bytes > free:
+        raise SettingsError(
+            f"{what}, and the disk of '{place.parent}' has {readable(free)} free. "
+            "Lower pixels.size, make room, or let NOONCHI_CACHE name a folder on another disk."
+        )
+    if job.tell and job.bytes > _LARGE:
+        job.tell(f"{what}, kept in '{place.parent}'; a lower pixels.size takes less")
 
 
 def _manifest(job: _Job, size: int, bad: Mapping[int, _Bad]) -> dict[str, Any]:
