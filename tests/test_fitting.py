@@ -331,12 +331,15 @@ def test_best_is_low_for_a_loss_and_high_for_an_accuracy(fresh, drawn, monitor, 
         best = max(best, value)
 
 
-def test_without_validation_the_training_loss_decides(fresh, drawn):
+@pytest.mark.parametrize(("monitor", "sign"), [("loss", 1), ("accuracy", -1)])
+def test_without_validation_the_training_pictures_decide(fresh, drawn, monitor, sign):
     classifier = fresh(LABEL)
-    history = list(fit(classifier, drawn(classifier), FitSettings(epochs=4)))
+    history = list(fit(classifier, drawn(classifier), FitSettings(epochs=4, monitor=f"val_{monitor}")))
     assert list(history[0].metrics) == ["loss", "accuracy"]
-    losses = [epoch.metrics["loss"] for epoch in history]
-    assert [epoch.best for epoch in history] == [loss == min(losses[: n + 1]) for n, loss in enumerate(losses)]
+    values = [sign * epoch.metrics[monitor] for epoch in history]
+    assert [epoch.best for epoch in history] == [
+        all(value < old for old in values[:n]) for n, value in enumerate(values)
+    ]
 
 
 @pytest.mark.parametrize(

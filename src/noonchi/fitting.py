@@ -166,8 +166,9 @@ def monitored(settings: FitSettings, heads: tuple[Head, ...], *, validated: bool
     if len(set(names)) < len(names):
         clash = next(name for name in names if names.count(name) > 1)
         raise SettingsError(f"two metrics would be called '{clash}'; rename the head '{clash.split('_')[0]}'.")
-    if settings.monitor == "val_loss" and not validated:
-        return "loss"
+    of_training = settings.monitor.removeprefix("val_")
+    if not validated and of_training in names:
+        return of_training
     if settings.monitor not in names:
         raise SettingsError(
             f"fit.monitor = '{settings.monitor}' is not a metric of this run. {did_you_mean(settings.monitor, names)}"
