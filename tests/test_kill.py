@@ -39,6 +39,11 @@ keep_improved = true
 """
 AVERAGED = RECIPE.replace("[fit]", '[fit]\nema_decay = 0.95\noptimizer = "adamw"\nschedule = "one-cycle"')
 STOPS_EARLY = RECIPE.replace("[fit]", '[fit]\noptimizer = "sgd"\nmomentum = 0.9\npatience = 1\nmin_delta = 9.0')
+PARTS = (
+    RECIPE.replace("epochs = 3", "epochs = 2")
+    .replace("[batches]", 'freeze = "flatten"\n[batches]')
+    .replace("[device]", '[[then]]\nfreeze = "conv2"\nepochs = 2\n[device]')
+)
 # stops to look for signals in its 20th step, until there is a file `go`
 WAITING = """
 import time
@@ -108,7 +113,7 @@ def leftovers(folder):
 # Killed
 
 
-@pytest.mark.parametrize(("recipe", "kills"), [(RECIPE, 2), (AVERAGED, 3), (STOPS_EARLY, 2)])
+@pytest.mark.parametrize(("recipe", "kills"), [(RECIPE, 2), (AVERAGED, 3), (STOPS_EARLY, 2), (PARTS, 4)])
 def test_killed_at_random_moments_and_resumed_gives_the_same_bits(tmp_path, rng, recipe, kills):
     folder = tmp_path / "killed"
     whole = unbroken(tmp_path, recipe)

@@ -16,7 +16,7 @@ from noonchi.fitting import State
 from noonchi.results import Epoch
 
 _TENSORS, _RECORD = "training.safetensors", "training.json"
-_COUNTERS = ("epoch", "step", "sums", "seconds", "best", "best_epoch", "rate_factor", "lowered_epoch")
+_COUNTERS = ("epoch", "step", "sums", "seconds", "best", "best_epoch", "rate_factor", "lowered_epoch", "part", "begun")
 
 
 def save(folder: Path, state: State) -> None:
@@ -34,6 +34,12 @@ def save_classifier(folder: Path, classifier: Classifier) -> None:
     """Replace a folder by a classifier that is not trained further."""
     with files.replaced_folder(folder) as new:
         classifier.save(new)
+
+
+def part(folder: Path) -> int:
+    """Which part of training `save` was called in; 0 where nothing was saved yet. Raises RunError for damaged files."""
+    files.recover(folder)
+    return int(_read_record(folder / _RECORD)["part"]) if folder.exists() else 0
 
 
 def restore(folder: Path, state: State) -> bool:

@@ -66,8 +66,10 @@ def fixed_layers(network: nn.Module) -> int:
     return count
 
 
-def pays(network: nn.Module, training: Batches, run: RunSettings, show: Show) -> bool:
-    """Whether to keep the features of training pictures; both is told why. A matter of counts alone, never of a clock.
+def pays(network: nn.Module, training: Batches, run: RunSettings, epochs: int, show: Show) -> bool:
+    """Whether to keep the features of training pictures for so many epochs; either is shown with its reason.
+
+    A matter of counts alone, never of a clock: a resumed run decides alike.
 
     Mixed pictures, as many views as epochs, and features larger than `frozen.limit_gb` are computed in every epoch.
     """
@@ -79,7 +81,7 @@ def pays(network: nn.Module, training: Batches, run: RunSettings, show: Show) ->
     if run.augment.mixup or run.augment.cutmix:
         show(Note(f"{about}, but mixup and cutmix blend pictures: computed in every epoch"))
         return False
-    if job.views >= run.fit.epochs:
+    if job.views >= epochs:
         return False
     size = job.views * training.num_pictures * next(job.outputs())[0].nbytes
     if size > run.frozen.limit_gb * 1e9:
@@ -87,7 +89,7 @@ def pays(network: nn.Module, training: Batches, run: RunSettings, show: Show) ->
         show(Note(f"{about}, but what they give, {cache.readable(size)}, is above {limit}: computed in every epoch"))
         return False
     times = f"{job.views} times, varied," if job.batches.augment.active else "once,"
-    show(Note(f"{about}: a training picture goes through them {times} not in each of {run.fit.epochs} epochs"))
+    show(Note(f"{about}: a training picture goes through them {times} not in each of {epochs} epochs"))
     return True
 
 

@@ -56,6 +56,10 @@ class State:
     """What `plateau` has multiplied the learning rate by."""
     lowered_epoch: int = 0
     """When it last did."""
+    part: int = 0
+    """Of the run's parts, the one that is under way."""
+    begun: int = 0
+    """Epochs that were done before this part."""
     history: list[Epoch] = field(default_factory=list)
 
     @property
@@ -103,6 +107,20 @@ def begin(classifier: Classifier, settings: FitSettings) -> State:
     return State(classifier, optimizer_for(classifier.network, settings), averaged)
 
 
+def go_on(done: State, classifier: Classifier, settings: FitSettings) -> State:
+    """The state before the first step of a further part: the epochs, their history and the best of them go on."""
+    return replace(
+        begin(classifier, settings),
+        epoch=done.epoch,
+        best=done.best,
+        best_epoch=done.best_epoch,
+        history=done.history,
+        part=done.part + 1,
+        begun=done.epoch - 1,
+        lowered_epoch=done.epoch - 1,
+    )
+
+
 def rehearse(classifier: Classifier, plan: Plan, batches: Batches) -> None:
     """Take the first step on a copy, so that a network that cannot be trained is found before anything is written.
 
@@ -138,7 +156,8 @@ def steps(
 
 def finished(state: State, settings: FitSettings) -> bool:
     """Whether training has come to its end, by its number of epochs or by early stopping."""
-    return state.epoch > settings.epochs or any(epoch.stop for epoch in state.history[-1:])
+    stopped = any(epoch.stop and epoch.number > state.begun for epoch in state.history[-1:])
+    return stopped or state.epoch - state.begun > settings.epochs
 
 
 def forward_loss(classifier: Classifier, batch: Batch, objectives: tuple[Objective, ...], precision: str) -> float:
@@ -206,7 +225,7 @@ def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:
     if settings.clip_norm is not None:
         nn.utils.clip_grads_with_norm_(network.parameters(), settings.clip_norm, norm)
     for group in state.optimizer.param_groups:
-        group["lr"] = _rate(state, settings, state.step, steps_per_epoch)
+        group["lr"] = group["share"] * _rate(state, settings, state.step, steps_per_epoch)
     state.optimizer.step()
     if state.averaged is not None:
         state.averaged.update_parameters(network)
@@ -233,7 +252,8 @@ def _refuse_not_finite(state: State, settings: FitSettings, name: str, value: fl
 
 
 def _rate(state: State, settings: FitSettings, step: int, steps_per_epoch: int) -> float:
-    return state.rate_factor * learning_rate(settings, (state.epoch - 1) * steps_per_epoch + step, steps_per_epoch)
+    epochs = state.epoch - state.begun - 1
+    return state.rate_factor * learning_rate(settings, epochs * steps_per_epoch + step, steps_per_epoch)
 
 
 def _count(state: State, batch: Batch, logits: dict[str, Tensor], losses: dict[str, float]) -> None:
@@ -283,7 +303,8 @@ def _training_metrics(state: State) -> dict[str, float]:
 
 
 def _why_stop(state: State, settings: FitSettings, monitor: str) -> str | None:
-    if settings.patience and state.epoch - state.best_epoch >= settings.patience and state.epoch < settings.epochs:
+    since = state.epoch - max(state.best_epoch, state.begun)
+    if settings.patience and since >= settings.patience and state.epoch - state.begun < settings.epochs:
         return f"{monitor} has not improved for {settings.patience} epochs"
     return None
 

@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ def optimizer_for(network: nn.Module, settings: FitSettings) -> torch.optim.Opti
     RMSprop's epsilon is added outside the root, as in Keras before version 3; inside, as in Keras 3, it would shorten
     the steps of weights whose gradients are below about 1e-3.
     """
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    weights = _groups(network, settings.lr_per_layer)
     if not weights:
         raise SettingsError(
             "the network has no weights to train; give it a layer that has some, or let some require grad."
@@ -41,6 +41,16 @@ def optimizer_for(network: nn.Module, settings: FitSettings) -> torch.optim.Opti
             return _eager(torch.optim.Adam)(weights, lr, settings.betas, epsilon, decay, fused=True)
         case "adamw":
             return _eager(torch.optim.AdamW)(weights, lr, settings.betas, epsilon, decay, fused=True)
+
+
+def _groups(network: nn.Module, lr_per_layer: float) -> list[dict[str, Any]]:
+    """The weights that train, with the `share` of the learning rate that each layer's have: the last one's is 1."""
+    whole = [weight for weight in network.parameters() if weight.requires_grad]
+    if lr_per_layer == 1:
+        return [{"params": whole, "share": 1.0}] if whole else []
+    layers = [[weight for weight in layer.parameters() if weight.requires_grad] for layer in network.children()]
+    kept = [weights for weights in layers if weights]
+    return [{"params": weights, "share": lr_per_layer ** (len(kept) - 1 - at)} for at, weights in enumerate(kept)]
 
 
 def averaged_copy(network: nn.Module, decay: float) -> AveragedModel:

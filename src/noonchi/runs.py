@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from noonchi import classifier, files, pixels, settings, sources
+from noonchi import classifier, files, networks, pixels, settings, sources
 from noonchi.classifier import Classifier
 from noonchi.errors import DataError, RunError, SettingsError
 from noonchi.results import Epoch, Note, Reading, Scores
@@ -193,12 +193,32 @@ def opened(folder: Path, show: Show) -> Iterator[Show]:
             _remove(folder)
 
 
+def with_weights(run: RunSettings, chosen: Iterable[str], show: Show) -> RunSettings:
+    """The run of a named recipe with a backbone whose weights can be had, where those of the recipe's own cannot.
+
+    A backbone that the user has `chosen`, by `"model.network=..."` or its weights, is left as it is.
+    """
+    own = run.model.network
+    named = any(change.startswith(("model.network=", "model.weights=")) for change in chosen)
+    if named or not networks.is_backbone(own) or networks.obtainable(own) or not networks.at_hand():
+        return run
+    other = networks.at_hand()[0]
+    show(Note(f"the weights of {own} cannot be fetched; {other} takes its place, whose weights are at hand"))
+    opened = [
+        part.but(freeze=networks.same_depth(part.freeze, own, other)) if part.freeze else part for part in run.then
+    ]
+    return run.but(model=run.model.but(network=other), then=opened)
+
+
 def _recipe_for(index: Index, resolved: PixelSettings) -> tuple[str, str]:
     shape = classifier.picture_shape(resolved)
     pictures = f"{len(index):,} {'grey' if shape.channels == 1 else 'colour'} pictures"
     if max(shape.height, shape.width) <= _SMALL:
         return "small-pictures", f"{pictures} of {shape.height}x{shape.width}"
-    return "photos-small", f"{pictures} larger than {_SMALL}x{_SMALL}"
+    larger = f"{pictures} larger than {_SMALL}x{_SMALL}"
+    if networks.at_hand():
+        return "photos-transfer", larger
+    return "photos-small", f"{larger}; no pretrained weights are at hand for photos-transfer"
 
 
 def _remove(folder: Path) -> None:

@@ -256,6 +256,9 @@ class FitSettings(Settings):
     """Part of each label spread over all classes (Szegedy et al. 2016)."""
     clip_norm: Annotated[Number, Field(gt=0)] | None = None
     """Gradients with a larger norm, over all weights together, are scaled down to it."""
+    lr_per_layer: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    """Factor of the learning rate from each layer to the one before it: below 1, early layers move less (Howard and
+    Ruder 2018)."""
     ema_decay: Share = 0.0
     """Above 0, a running mean of the weights with this memory a step is what is validated, kept and saved."""
     monitor: str = "val_loss"
@@ -273,6 +276,21 @@ class FitSettings(Settings):
         if self.nesterov and not (self.optimizer == "sgd" and self.momentum > 0):
             raise ValueError("nesterov needs optimizer = 'sgd' and a momentum above 0")
         return self
+
+
+class ThenSettings(Settings):
+    """A further part of training, which begins with the best weights so far; what is not set stays as in `fit`."""
+
+    freeze: str | None = None
+    """Layers before the one named do not train; all train where it is not set."""
+    epochs: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
+    """Passes over the training pictures, at most."""
+    peak_lr: Annotated[Number, Field(gt=0, le=100)] | None = None
+    """Highest learning rate of this part."""
+    schedule: Literal["constant", "step", "cosine", "one-cycle", "plateau"] | None = None
+    """How the rate moves within this part."""
+    lr_per_layer: Annotated[Number, Field(gt=0, le=1)] | None = None
+    """Factor of the learning rate from each layer to the one before it."""
 
 
 class DeviceSettings(Settings):
@@ -317,8 +335,21 @@ class RunSettings(Settings):
     augment: AugmentSettings = AugmentSettings()
     frozen: FrozenSettings = FrozenSettings()
     fit: FitSettings = FitSettings()
+    then: Annotated[tuple[ThenSettings, ...], Field(strict=False)] = ()
+    """Further parts of training, one after the other, such as with more layers opened: `[[then]]` in a recipe."""
     device: DeviceSettings = DeviceSettings()
     record: RecordSettings = RecordSettings()
+
+    @property
+    def parts(self) -> tuple[tuple[str | None, FitSettings], ...]:
+        """Of training: from which layer on the network trains, and how.
+
+        >>> run = RunSettings(model={"freeze": "output"}, then=[{"epochs": 2}])
+        >>> [(freeze, fit.epochs) for freeze, fit in run.parts]
+        [('output', 5), (None, 2)]
+        """
+        further = ((part.freeze, self.fit.but(**part.but(freeze=None).table())) for part in self.then)
+        return ((self.model.freeze, self.fit), *further)
 
 
 S = TypeVar("S", bound=Settings)

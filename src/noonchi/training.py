@@ -82,6 +82,8 @@ def train(
         if recipe is not None:
             _refuse_code(Path(recipe), changes, trust_code=trust_code)
         run, index = runs.choose(data, recipe, changes, tell)
+        if recipe is None or recipe in settings.recipe_names():
+            run = runs.with_weights(run, changes, tell)
         run = _resolved(run, index, data)
         folder = Path(out) if out is not None else runs.next_folder(index.name, run.recipe)
         return _stages(folder, run, index, tell, fresh=True)
@@ -142,18 +144,21 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         start = _first_classifier(frames, index, run, material.training)
         run = _with_precision(run, start, material, tell)
         _rehearse(run, start, material)
-        start, material = _with_features(start, material, index, run, tell)
-        state = fitting.begin(start, run.fit)
+        part = 0 if fresh else checkpoint.part(folder / "last")
+        state = _begin(start, run, part)
         if fresh:
             sources.write_splits(folder / runs.SPLITS, index)
             files.write(folder / runs.RECIPE, settings.to_toml(run))
             if index.unusable:
                 sources.write_unusable(folder / "unusable.csv", index)
         elif checkpoint.restore(folder / "last", state):
-            ended = fitting.finished(state, run.fit)
+            ended = part == len(run.then) and fitting.finished(state, run.parts[part][1])
             where = "had ended; scoring it again" if ended else f"goes on in epoch {state.epoch}, step {state.step + 1}"
             tell(Note(f"the run {where}"))
-        _fit(folder, run, state, material, tell)
+        for number in range(part, len(run.parts)):
+            if number > part:
+                state = _go_on(folder, run, state)
+            _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
         return _finish(folder, run, state, material)
 
 
@@ -199,17 +204,34 @@ def _with_precision(run: RunSettings, start: Classifier, material: _Material, sh
     return run.but(device=chosen)
 
 
-def _with_features(
-    start: Classifier, material: _Material, index: Index, run: RunSettings, show: Show
-) -> tuple[Classifier, _Material]:
-    """Where that pays, what the fixed layers give instead of pictures, and a classifier that takes it."""
-    if not features.pays(start.network, material.training, run, show):
-        return start, material
-    training = features.computed(material.training, start.network, index, run, show)
+def _begin(start: Classifier, run: RunSettings, part: int) -> State:
+    freeze, fit = run.parts[part]
+    networks.freeze(start.network, freeze)
+    return fitting.begin(start, fit)
+
+
+def _go_on(folder: Path, run: RunSettings, state: State) -> State:
+    """The next part of training, from the best weights so far."""
+    freeze, fit = run.parts[state.part + 1]
+    best = classifier.load(folder, trust_code=True)
+    state.classifier.network.load_state_dict(best.network.state_dict())
+    networks.freeze(state.classifier.network, freeze)
+    return fitting.go_on(state, state.classifier, fit)
+
+
+def _with_features(state: State, material: _Material, index: Index, run: RunSettings, show: Show) -> _Material:
+    """Where that pays, what the fixed layers give instead of pictures; the classifier of `state` then takes it."""
+    network, epochs = state.classifier.network, run.parts[state.part][1].epochs
+    pays = not fitting.finished(state, run.parts[state.part][1]) and features.pays(
+        network, material.training, run, epochs, show
+    )
+    state.classifier = replace(state.classifier, first=features.fixed_layers(network) if pays else 0)
+    if not pays:
+        return material
+    training = features.computed(material.training, network, index, run, show)
     still = material.validation and replace(material.validation, augment=AugmentSettings())
-    validation = still and features.computed(still, start.network, index, run, show)
-    start = replace(start, first=features.fixed_layers(start.network))
-    return start, replace(material, training=training, validation=validation)
+    validation = still and features.computed(still, network, index, run, show)
+    return replace(material, training=training, validation=validation)
 
 
 def _rehearse(run: RunSettings, start: Classifier, material: _Material) -> None:
@@ -228,23 +250,23 @@ def _rehearse(run: RunSettings, start: Classifier, material: _Material) -> None:
         ) from None
 
 
-def _plan(run: RunSettings, material: _Material) -> Plan:
-    return Plan(run.fit, material.objectives, run.seed, run.device.precision)
+def _plan(run: RunSettings, material: _Material, part: int = 0) -> Plan:
+    return Plan(run.parts[part][1], material.objectives, run.seed, run.device.precision)
 
 
 def _fit(folder: Path, run: RunSettings, state: State, material: _Material, show: Show) -> None:
-    saved_at = time.monotonic()
+    saved_at, plan = time.monotonic(), _plan(run, material, state.part)
     with _stop_asked() as stop:
-        for moment in fitting.steps(state, _plan(run, material), material.training, material.validation):
+        for moment in fitting.steps(state, plan, material.training, material.validation):
             show(moment)
-            ended = isinstance(moment, Epoch)
             if isinstance(moment, Epoch):
                 _record(folder, run, state, moment)
             every_s = run.fit.checkpoint_every_s
-            if ended or stop.is_set() or (every_s and time.monotonic() - saved_at >= every_s):
+            if isinstance(moment, Epoch) or stop.is_set() or (every_s and time.monotonic() - saved_at >= every_s):
                 checkpoint.save(folder / "last", state)
                 saved_at = time.monotonic()
-            if stop.is_set() and not fitting.finished(state, run.fit):
+            ended = state.part == len(run.then) and fitting.finished(state, plan.settings)
+            if stop.is_set() and not ended:
                 raise StoppedError(f"stopped and saved; go on with: noonchi train --resume {folder}")
 
 
@@ -269,9 +291,7 @@ def _finish(folder: Path, run: RunSettings, state: State, material: _Material) -
         folder,
         epochs=len(state.history),
         seconds=sum(epoch.seconds for epoch in state.history),
-        val=evaluate(replace(best, first=state.classifier.first), material.validation, "val", weights)
-        if material.validation
-        else None,
+        val=evaluate(best, material.validation, "val", weights) if material.validation else None,
         test=evaluate(best, material.test, "test", weights) if material.test else None,
     )
     runs.write_result(finished)

@@ -40,11 +40,12 @@ def summary(network: str, size: str | None, classes: int, trust_code: bool, as_j
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["recipes", "networks", "datasets", "settings"]))
+@click.argument("what", type=click.Choice(["recipes", "networks", "backbones", "datasets", "settings"]))
 @JSON
 def list_(what: str, as_json: bool) -> None:
     """Name what noonchi brings along, and the settings there are."""
-    rows = {"recipes": _recipes, "networks": _networks, "datasets": _datasets, "settings": _settings}[what]()
+    kinds = {"recipes": _recipes, "networks": _networks, "backbones": _backbones}
+    rows = {**kinds, "datasets": _datasets, "settings": _settings}[what]()
     if as_json:
         print_json({what: [{"name": name, "about": about} for name, about in rows.items()]})
         return
@@ -64,6 +65,16 @@ def _networks() -> dict[str, str]:
     from noonchi.networks import NETWORKS
 
     return {name: (build.__doc__ or "").partition("\n")[0] for name, build in NETWORKS.items()}
+
+
+def _backbones() -> dict[str, str]:
+    from noonchi.networks import BACKBONES, at_hand
+
+    here = at_hand()
+    return {
+        name: f"timm's {own}, trained on ImageNet{'' if name in here else ' (weights not at hand yet)'}"
+        for name, own in BACKBONES.items()
+    }
 
 
 def _datasets() -> dict[str, str]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from noonchi.errors import NoonchiError, SettingsError, did_you_mean
 from noonchi.networks import backbones
+from noonchi.networks.backbones import BACKBONES, at_hand, obtainable, same_depth
 from noonchi.networks.deep_convnet import deep_convnet
 from noonchi.networks.lenet5 import lenet5
 from noonchi.networks.mlp import mlp
@@ -24,15 +25,21 @@ from noonchi.results import Head
 from noonchi.settings import ModelSettings
 
 __all__ = [
+    "BACKBONES",
     "NETWORKS",
     "PictureShape",
+    "at_hand",
     "blaming",
     "build",
     "evaluating",
     "forward",
+    "freeze",
     "glorot",
+    "is_backbone",
     "lasting_name",
+    "obtainable",
     "pixel_defaults",
+    "same_depth",
 ]
 
 NETWORKS: dict[str, Builder] = {
@@ -76,8 +83,7 @@ def build(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrai
         glorot(network)
     elif isinstance(network, Layers):
         glorot(nn.Sequential(*list(network)[network.place_of(backbones.FIRST_OF_TOP) :]))
-    if settings.freeze is not None:
-        _freeze(network, settings)
+    freeze(network, settings.freeze)
     return network
 
 
@@ -118,6 +124,20 @@ def forward(network: nn.Module, images: Tensor, heads: Heads, first: int = 0) ->
     return {heads[0].name: logits}
 
 
+def freeze(network: nn.Module, name: str | None) -> None:
+    """Let the layers before the one named be as they are; None freezes none. Raises SettingsError.
+
+    >>> network = build(ModelSettings(network="lenet5"), PictureShape(32, 32, 1), (Head("a", "binary", ("b", "c")),))
+    >>> freeze(network, "output")
+    >>> sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    85
+    """
+    if isinstance(network, Layers):
+        network.freeze(name)
+    elif name is not None:
+        raise SettingsError(f"freeze = '{name}': this network does not go layer after layer; leave it out.")
+
+
 def glorot(network: nn.Module) -> nn.Module:
     """Draws all Conv2d and Linear weights anew, uniformly as Glorot and Bengio (2010), with biases of zero.
 
@@ -134,10 +154,15 @@ def glorot(network: nn.Module) -> nn.Module:
 
 def pixel_defaults(name: str) -> dict[str, Any]:
     """Pixel settings that a network was made for, where they are not given: none for ours and the user's own."""
-    return backbones.pixel_defaults(name) if _is_backbone(name) else {}
+    return backbones.pixel_defaults(name) if is_backbone(name) else {}
 
 
-def _is_backbone(name: str) -> bool:
+def is_backbone(name: str) -> bool:
+    """Whether a name is not ours but one that timm has.
+
+    >>> is_backbone("resnet18"), is_backbone("lenet5")
+    (True, False)
+    """
     return name not in NETWORKS and ":" not in name and backbones.is_backbone(name)
 
 
@@ -149,16 +174,8 @@ def _made(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrai
         return own_network(name, shape=shape, heads=heads, outputs=heads[0].outputs, pooling=pooling)
     if backbones.is_backbone(name):
         return backbones.transfer(settings, shape, heads, pretrained=pretrained)
-    known = did_you_mean(name, [*NETWORKS, *backbones.BACKBONES])
+    known = did_you_mean(name, [*NETWORKS, *BACKBONES])
     raise SettingsError(f"'{name}' is not a network. {known} Any of timm's serves, and your own as file.py:name.")
-
-
-def _freeze(network: nn.Module, settings: ModelSettings) -> None:
-    if not isinstance(network, Layers):
-        raise SettingsError(
-            f"model.freeze = '{settings.freeze}': network '{settings.network}' is not layer after layer; leave it out."
-        )
-    network.freeze(str(settings.freeze))
 
 
 def _dry_run(network: nn.Module, shape: PictureShape, count: int) -> Any:

