@@ -40,7 +40,7 @@ def weights(run):
 
 
 def kept():
-    return sorted((files.cache_folder() / "features").glob("*.npy"))
+    return sorted((files.cache_folder() / "features").glob("*/features.npy"))
 
 
 def test_what_is_learned_is_the_same_with_features_kept_and_without(pictures):

@@ -14,6 +14,7 @@ from torch import nn
 
 from noonchi import cache, files
 from noonchi.batches import Batches
+from noonchi.cache import entries
 from noonchi.device import autocast
 from noonchi.networks.parts import Layers
 from noonchi.results import Note, Reading
@@ -100,10 +101,20 @@ def computed(batches: Batches, network: nn.Module, index: Index, run: RunSetting
     the pictures, layers and their weights, pixel and augmentation settings, precision, torch's version.
     """
     job = _job(batches, network, run)
-    place = files.cache_folder() / "features" / f"{_fingerprint(job, index)}.npy"
-    if not place.exists():
-        _write(place, job, show)
-    return replace(batches, features=np.load(place, mmap_mode="r"))
+    place = entries.folder("features") / _fingerprint(job, index)
+    try:
+        features = _kept(place) if entries.manifest_of(place) else _build(place, job, index.name, show)
+    except OSError as error:
+        show(Note(f"features cannot be kept in '{place}' ({error.strerror}); they are computed into memory"))
+        rows = np.concatenate(list(job.outputs()))
+        features = rows.reshape(job.views, -1, *rows.shape[1:])
+    return replace(batches, features=features)
+
+
+def _kept(place: Path) -> np.ndarray:
+    entries.mark_used(place)
+    features: np.ndarray = np.load(place / entries.FEATURES, mmap_mode="r")
+    return features
 
 
 def _job(batches: Batches, network: nn.Module, run: RunSettings) -> _Job:
@@ -119,23 +130,27 @@ def _fingerprint(job: _Job, index: Index) -> str:
     return digest.hexdigest()
 
 
-def _write(place: Path, job: _Job, show: Show) -> None:
-    """An .npy file from start to end, which gets its name when it is whole."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    private = place.with_name(f".{place.name}.{os.getpid()}")
-    done, total = 0, job.views * job.batches.num_pictures
-    try:
-        with private.open("wb") as file:
-            for rows in job.outputs():
-                if not done:
-                    shape = (job.views, job.batches.num_pictures, *rows.shape[1:])
-                    header = {"descr": rows.dtype.str, "fortran_order": False, "shape": shape}
-                    np.lib.format.write_array_header_1_0(file, header)
-                file.write(rows.tobytes())
-                done += len(rows)
-                show(Reading(done, total))
-            file.flush()
-            os.fsync(file.fileno())
-        private.replace(place)
-    finally:
-        private.unlink(missing_ok=True)
+def _build(place: Path, job: _Job, data: str, show: Show) -> np.ndarray:
+    number = job.batches.num_pictures
+    with entries.building(place) as private:
+        _write(private / entries.FEATURES, job, show)
+        size = (private / entries.FEATURES).stat().st_size
+        about = {"data": data, "pictures": number, "views": job.views, "bytes": size}
+        files.write_json(private / entries.MANIFEST, about)
+    return _kept(place)
+
+
+def _write(path: Path, job: _Job, show: Show) -> None:
+    """An .npy file from start to end: there a full disk is an error; in a mapped file it kills the process."""
+    done, number = 0, job.batches.num_pictures
+    with path.open("wb") as file:
+        for rows in job.outputs():
+            if not done:
+                shape = (job.views, number, *rows.shape[1:])
+                header = {"descr": rows.dtype.str, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(rows.tobytes())
+            done += len(rows)
+            show(Reading(done, job.views * number))
+        file.flush()
+        os.fsync(file.fileno())

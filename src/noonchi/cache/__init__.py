@@ -145,21 +145,13 @@ def _kept(place: Path, job: _Job) -> Frames | None:
 
 
 def _build(place: Path, job: _Job) -> Frames:
-    """Decode into a private folder beside, then give it its name; whoever is first of several processes wins."""
-    entries.remove_leftovers(place.name)
-    private = entries.of_build(place)
-    shutil.rmtree(private, ignore_errors=True)
-    private.mkdir(parents=True)
-    try:
+    with entries.building(place) as private:
         _weigh(place, job)
         bad = _write_frames(private / FRAMES, job)
         if not all(one.lasting for one in bad.values()):
             return job.frames(np.load(private / FRAMES), bad)
         files.write(private / HASHES, "\n".join(job.index.hashes))
         files.write_json(private / MANIFEST, _manifest(job, (private / FRAMES).stat().st_size, bad))
-        _give_name(private, place)
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
     frames = _kept(place, job)
     if frames is None:
         raise OSError(None, "the frames just written cannot be read back")
@@ -183,15 +175,6 @@ def _weigh(place: Path, job: _Job) -> None:
 def _manifest(job: _Job, size: int, bad: Mapping[int, _Bad]) -> dict[str, Any]:
     about = {"data": job.index.name, "pictures": len(job.index), "bytes": size}
     return job.made | about | {"unusable": [(at, one.reason) for at, one in sorted(bad.items())]}
-
-
-def _give_name(private: Path, place: Path) -> None:
-    try:
-        private.rename(place)
-    except OSError:  # something is there: another process's frames, or damaged ones
-        if entries.manifest_of(place) is None:
-            shutil.rmtree(place, ignore_errors=True)
-            private.rename(place)
 
 
 def _write_frames(path: Path, job: _Job) -> dict[int, _Bad]:

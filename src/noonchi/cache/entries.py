@@ -1,11 +1,12 @@
-"""The entries that decoding leaves in the cache folder: listed, and cleared without harm to anything else there."""
+"""Decoded pictures and features in the cache folder: built, listed, and cleared without harm to anything else there."""
 
 import json
 import os
 import platform
 import re
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +17,13 @@ import numpy.typing as npt
 
 from noonchi import files
 
-FRAMES, HASHES, MANIFEST = "frames.npy", "hashes.txt", "manifest.json"
+FRAMES, FEATURES, HASHES, MANIFEST = "frames.npy", "features.npy", "hashes.txt", "manifest.json"
 
-_SAID = {"format", "size", "channels", "fit", "data", "pictures", "bytes", "unusable"}
-_OURS = (FRAMES, HASHES, MANIFEST, f".{HASHES}.new", f".{MANIFEST}.new")
+_SAID = {
+    FRAMES: {"format", "size", "channels", "fit", "data", "pictures", "bytes", "unusable"},
+    FEATURES: {"data", "pictures", "views", "bytes"},
+}
+_OURS = (FRAMES, FEATURES, HASHES, MANIFEST, f".{HASHES}.new", f".{MANIFEST}.new")
 _NAME = re.compile(r"[0-9a-f]{32}")
 _BUILD = re.compile(rf"\.([0-9a-f]{{32}})\.{re.escape(platform.node())}\.([0-9]+)")
 
@@ -29,11 +33,12 @@ class Kept:
     """One entry."""
 
     kind: str
-    """`frames`: decoded pictures; `leftover`: what a build that was killed left, or frames that are not whole."""
+    """`frames`: decoded pictures; `features`: what frozen layers give for them; `leftover`: what a build that was
+    killed left, or an entry that is not whole."""
     name: str
     """Of the data; a leftover's folder."""
     pictures: str
-    """How many, of which size, and how they were brought to it."""
+    """How many, of which size and how they were brought to it; of features, how many views of each."""
     bytes: int
     used: datetime
     """When it was made or last read."""
@@ -44,15 +49,15 @@ class Kept:
         return asdict(self) | {"used": self.used.isoformat(timespec="seconds"), "place": str(self.place)}
 
 
-def folder() -> Path:
-    """Where entries are."""
-    return files.cache_folder() / "frames"
+def folder(kind: str = "frames") -> Path:
+    """Where entries of a kind are."""
+    return files.cache_folder() / kind
 
 
 def kept() -> list[Kept]:
     """Every entry, the last used first; without builds under way and without files that are not ours.
 
-    >>> {entry.kind for entry in kept()} <= {"frames", "leftover"}
+    >>> {entry.kind for entry in kept()} <= {"frames", "features", "leftover"}
     True
     """
     found = []
@@ -82,24 +87,42 @@ def readable(size: int) -> str:
     return f"{size} bytes"
 
 
-def of_build(place: Path) -> Path:
-    """Where this process builds an entry, before it gets its name."""
-    return place.with_name(f".{place.name}.{platform.node()}.{os.getpid()}")
+@contextmanager
+def building(place: Path) -> Iterator[Path]:
+    """A private folder beside an entry; at the end, if a manifest lies in it, it gets the entry's name.
+
+    Whoever is first of several processes wins. What builds of this entry left when they were killed is removed.
+    """
+    for leftover in _places():
+        build = _BUILD.fullmatch(leftover.name)
+        if build and build[1] == place.name:
+            _removed(leftover)
+    private = place.with_name(f".{place.name}.{platform.node()}.{os.getpid()}")
+    shutil.rmtree(private, ignore_errors=True)
+    private.mkdir(parents=True)
+    try:
+        yield private
+        if (private / MANIFEST).exists():
+            _give_name(private, place)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
 
 
-def remove_leftovers(name: str) -> None:
-    """Remove what builds of an entry left on this computer when they were killed."""
-    for place in _places():
-        build = _BUILD.fullmatch(place.name)
-        if build and build[1] == name:
-            _removed(place)
+def _give_name(private: Path, place: Path) -> None:
+    try:
+        private.rename(place)
+    except OSError:  # something is there: another process's entry, or a damaged one
+        if manifest_of(place) is None:
+            shutil.rmtree(place, ignore_errors=True)
+            private.rename(place)
 
 
 def manifest_of(place: Path) -> dict[str, Any] | None:
     """What an entry says of itself; None where it is not whole."""
     try:
         manifest = dict(json.loads((place / MANIFEST).read_text(encoding="utf-8")))
-        is_whole = manifest.keys() >= _SAID and (place / FRAMES).stat().st_size == manifest["bytes"]
+        array = FEATURES if "views" in manifest else FRAMES
+        is_whole = manifest.keys() >= _SAID[array] and (place / array).stat().st_size == manifest["bytes"]
     except (OSError, ValueError, TypeError):
         return None
     return manifest if is_whole else None
@@ -131,10 +154,11 @@ def whole() -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _places() -> Iterator[Path]:
     """Folders of entries, and of builds whose process is gone."""
-    with suppress(OSError):
-        for place in sorted(folder().iterdir()):
-            if _is_ours(place):
-                yield place
+    for kind in ("frames", "features"):
+        with suppress(OSError):
+            for place in sorted(folder(kind).iterdir()):
+                if _is_ours(place):
+                    yield place
 
 
 def _is_ours(place: Path) -> bool:
@@ -164,6 +188,9 @@ def _described(place: Path) -> Kept:
     used = datetime.fromtimestamp((place / MANIFEST if manifest else place).stat().st_mtime).astimezone()
     if manifest is None:
         return Kept("leftover", place.name, "", size, used, place)
+    if "views" in manifest:
+        pictures = f"{manifest['pictures']:,}, {manifest['views']} view{'s' if manifest['views'] > 1 else ''} of each"
+        return Kept("features", manifest["data"], pictures, size, used, place)
     height, width = manifest["size"]
     pictures = f"{manifest['pictures']:,} of {height}x{width}x{manifest['channels']}, {manifest['fit']}"
     return Kept("frames", manifest["data"], pictures, size, used, place)

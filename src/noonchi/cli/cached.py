@@ -26,10 +26,11 @@ _ALL = "(all)"
 )
 @JSON
 def cache_(start: str | None, as_json: bool) -> None:
-    """List the decoded pictures that are kept, or remove them.
+    """List the decoded pictures and features that are kept, or remove them.
 
-    Training decodes pictures in files once and keeps them at the recipe's size for the next time. A training that is
-    using them goes on undisturbed when they are removed; a later one decodes them again.
+    Training decodes pictures in files once and keeps them at the recipe's size for the next time, and so what frozen
+    layers give for them. A training that is using them goes on undisturbed when they are removed; a later one makes
+    them again.
     """
     from noonchi import cache
 
