@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
+from noonchi import metrics
 from noonchi.errors import DataError
 from noonchi.metrics import answers, confusion, head_scores, improves, wilson_interval
 from noonchi.results import Head
@@ -171,3 +172,43 @@ def test_nan_and_infinity_never_improve(monitor, value, best):
 
 def test_any_finite_value_improves_on_none():
     assert improves("val_loss", 1e9, best=None, min_delta=1)
+
+
+# Calibration
+
+KINDS = Head("label", "classes", ("a", "b", "c"))
+
+
+def overconfident(count: int, sharpness: float) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from probabilities, and the probabilities with their logits multiplied."""
+    generator = np.random.default_rng(0)
+    true = generator.dirichlet((0.5, 0.5, 0.5), size=count).clip(1e-6)
+    labels = np.array([generator.choice(3, p=row / row.sum()) for row in true])
+    powers = true**sharpness
+    return labels, powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 2.0, 4.0])
+def test_the_best_temperature_undoes_what_made_answers_too_sure(sharpness):
+    labels, given = overconfident(4000, sharpness)
+    assert metrics.best_temperature(KINDS, labels, given) == pytest.approx(sharpness, rel=0.1)
+
+
+def test_calibration_holds_on_pictures_that_it_was_not_fitted_to():
+    labels, given = overconfident(4000, 3.0)
+    temperature = metrics.best_temperature(KINDS, labels[:2000], given[:2000])
+    rest = metrics.tempered(KINDS, given[2000:], temperature)
+    assert metrics.calibration_error(KINDS, labels[2000:], given[2000:]) > 0.1
+    assert metrics.calibration_error(KINDS, labels[2000:], rest) < 0.02
+
+
+def test_two_pictures_do_not_make_a_classifier_sure():
+    sure = np.array([[0.9, 0.05, 0.05]] * 2)
+    assert 0.5 < metrics.best_temperature(KINDS, np.array([0, 0]), sure) < 1
+
+
+def test_a_temperature_changes_no_answer():
+    _, given = overconfident(200, 1.0)
+    for temperature in (0.1, 1.0, 10.0):
+        answers = metrics.answers(KINDS, metrics.tempered(KINDS, given, temperature))
+        assert (answers == metrics.answers(KINDS, given)).all()

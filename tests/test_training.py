@@ -54,7 +54,7 @@ def test_every_recipe_trains_two_steps(bars, recipe):
     # no smaller than the network takes, and no larger than two quick steps need
     data = bars(30, classes=2 if channels == 3 else 10, side=8, channels=channels)
     fresh = ["model.weights=random"] if known.model.network not in networks.NETWORKS else []  # nothing is fetched
-    done = train(data, "batches.size=16", f"pixels.size={list(size)}", *fresh, recipe=recipe)
+    done = train(data, "batches.size=16", "then=[]", f"pixels.size={list(size)}", *fresh, recipe=recipe)
     steps = [event for event in done.shown if isinstance(event, Step)]
     assert [step.step for step in steps] == [1, 2]
     assert all(np.isfinite(step.loss) for step in steps)
@@ -131,7 +131,7 @@ def test_improved_classifiers_are_kept_by_epoch_and_value(bars):
 
 
 def test_best_is_the_epoch_of_lowest_validation_loss(bars):
-    done = train(bars(40), "record.keep_improved=true", epochs=4, lr=0.05)
+    done = train(bars(40), "record.keep_improved=true", "fit.calibrate=false", epochs=4, lr=0.05)
     best = min(f"{path.name[3:]}/{path.name}" for path in (done.folder / "improved").iterdir()).split("/")[1]
     kept = done.folder / "improved" / best / "weights.safetensors"
     assert files.sha256(done.folder / "best" / "weights.safetensors") == files.sha256(kept)
@@ -240,8 +240,8 @@ def test_without_a_recipe_photos_get_one_for_photos(tmp_path, bars):
     draw_class_folders(tmp_path / "photos", bars)
     shown = []
     run = noonchi.train(tmp_path / "photos", epochs=1, size=128, overrides=QUICK[:3], show=shown.append)
-    assert Note("recipe photos-small, for 20 grey pictures larger than 64x64") in shown
-    assert run.classifier.shape[:2] == (128, 128)
+    assert Note("recipe photos-transfer, for 20 grey pictures larger than 64x64") in shown
+    assert run.classifier.shape == (128, 128, 3)
 
 
 def test_a_lone_last_picture_trains_with_batch_norm(tmp_path, bars):
@@ -377,3 +377,29 @@ def test_heads_whose_metrics_would_share_a_name_are_refused(tmp_path, bars):
     images, labels = bars(60, classes=2)
     with pytest.raises(SettingsError, match="two metrics would be called 'val_loss'; rename the head 'val'"):
         train((images, {"val": labels, "b": labels}))
+
+
+# Calibrated
+
+
+def test_probabilities_are_at_the_temperature_that_validation_pictures_ask_for(bars):
+    plain = train(bars(200), "fit.calibrate=false", epochs=3).run
+    run = train(bars(200), epochs=3).run
+    [temperature] = run.classifier.temperatures.values()
+    assert temperature != 1
+    assert run.val.loss < plain.val.loss
+    assert run.val.accuracy == plain.val.accuracy
+    assert plain.classifier.temperatures == {}
+    images, _ = bars(3)
+    logits = [
+        {name: np.log(p) for name, p in one.heads["label"].items()} for one in plain.classifier.predict(list(images))
+    ]
+    for found, known in zip(run.classifier.predict(list(images)), logits, strict=True):
+        powers = {name: np.exp(value / temperature) for name, value in known.items()}
+        expected = {name: power / sum(powers.values()) for name, power in powers.items()}
+        assert found.heads["label"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_temperature_is_never_fitted_on_the_test_pictures(bars):
+    run = train(bars(100), "data.validate_on_test=true").run
+    assert run.classifier.temperatures == {}

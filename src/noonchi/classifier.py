@@ -1,8 +1,8 @@
 """A classifier: a network, the heads it answers, and the pixels it expects; saved without pickle."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from noonchi import files, networks, pixels
 from noonchi.errors import DataError, NoonchiError, RunError, SettingsError
 from noonchi.losses import probabilities
+from noonchi.metrics import tempered
 from noonchi.networks import PictureShape
 from noonchi.results import Head, HeadKind, Prediction
 from noonchi.settings import ModelSettings, PixelSettings, parse
@@ -43,6 +44,8 @@ class Classifier:
     pixels: PixelSettings
     border_level: float = 0.0
     """Mean grey level, 0 to 255, along the edges of the training pictures: what `invert="auto"` compares with."""
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    """What the logits of a head are divided by, 1 where it is not named, so that its probabilities hold."""
     first: int = 0
     """The layer that takes what `logits` is given: above 0 features, which the layers before it gave."""
 
@@ -66,7 +69,11 @@ class Classifier:
         self.network.eval()
         with torch.inference_mode():
             logits = self.logits(images)
-            return {head.name: probabilities(head, logits[head.name]).numpy() for head in self.heads}
+            return {head.name: self.answers(head, logits[head.name]) for head in self.heads}
+
+    def answers(self, head: Head, logits: Tensor) -> np.ndarray:
+        """A head's probabilities (n, outputs) float64, at its temperature."""
+        return tempered(head, probabilities(head, logits).numpy(), self.temperatures.get(head.name, 1.0))
 
     def predict(self, pictures: Iterable[Picture], invert: Invert = "no") -> list[Prediction]:
         """What the classifier says of each picture: a path, a file's bytes, or an array (h, w) or (h, w, channels).
@@ -145,6 +152,7 @@ class Classifier:
             "model": self.model.table(),
             "pixels": self.pixels.table(),
             "border_level": self.border_level,
+            "temperatures": dict(self.temperatures),
             "weights_sha256": files.sha256(weights),
         }
 
@@ -194,7 +202,7 @@ def load(folder: str | Path, *, trust_code: bool = False) -> Classifier:
         raise RunError(f"'{place / _DESCRIPTION}' describes a network that cannot be built: {error}") from None
     load_weights(made.network, weights, place / WEIGHTS)
     made.network.eval()
-    return made
+    return replace(made, temperatures=description.get("temperatures", {}))
 
 
 def picture_shape(settings: PixelSettings) -> PictureShape:
@@ -283,6 +291,8 @@ def _parse_description(
         str(description["weights_sha256"])
         if not 0 <= description["border_level"] <= 255:
             raise ValueError("its border_level is not within 0 to 255")
+        if not all(value > 0 for value in dict(description.get("temperatures", {})).values()):
+            raise ValueError("a temperature is not above 0")
         picture_shape(pixel_settings)
     except (KeyError, TypeError, ValueError, AssertionError, NoonchiError) as error:
         raise RunError(f"'{path}' does not describe a classifier: {str(error) or 'no picture size'}.") from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -10,8 +10,7 @@ import torch
 from noonchi.batches import Batch
 from noonchi.classifier import Classifier
 from noonchi.errors import DataError
-from noonchi.losses import probabilities
-from noonchi.metrics import head_scores
+from noonchi.metrics import best_temperature, head_scores, tempered
 from noonchi.results import Head, HeadScores, Scores, Split
 
 
@@ -22,6 +21,13 @@ class InOrder(Protocol):
         """Every picture once."""
 
 
+class Answered(NamedTuple):
+    """By head: what pictures are, and the probabilities (n, outputs) that a classifier gives them."""
+
+    labels: dict[str, np.ndarray]
+    probabilities: dict[str, np.ndarray]
+
+
 def evaluate(
     classifier: Classifier, batches: InOrder, split: Split, loss_weights: Mapping[str, float] | None = None
 ) -> Scores:
@@ -30,6 +36,11 @@ def evaluate(
     The total loss weighs heads by `loss_weights` (1 each where not named). Losses carry neither label smoothing nor
     class weights, so that they compare between recipes. Raises DataError where there is no picture.
     """
+    return scored(classifier.heads, answered(classifier, batches, split), split, loss_weights)
+
+
+def answered(classifier: Classifier, batches: InOrder, split: Split) -> Answered:
+    """What a classifier says of all pictures of `batches`. Raises DataError where there is none."""
     classifier.network.eval()
     answers = {head.name: _Rows() for head in classifier.heads}
     labels = {head.name: _Rows() for head in classifier.heads}
@@ -37,15 +48,30 @@ def evaluate(
         for batch in batches.in_order():
             logits = classifier.logits(batch.images)
             for head in classifier.heads:
-                answers[head.name].append(probabilities(head, logits[head.name]).numpy())
+                answers[head.name].append(classifier.answers(head, logits[head.name]))
                 labels[head.name].append(batch.targets[head.name].cpu().numpy())
-    count = len(next(iter(labels.values())).array)
-    if not count:
+    if not len(next(iter(labels.values())).array):
         raise DataError(f"there are no pictures to {'validate' if split == 'val' else split} on; give some.")
-    heads = {head.name: _scores(head, labels[head.name].array, answers[head.name].array) for head in classifier.heads}
+    return Answered(*({name: rows.array for name, rows in each.items()} for each in (labels, answers)))
+
+
+def scored(
+    heads: tuple[Head, ...], found: Answered, split: Split, loss_weights: Mapping[str, float] | None = None
+) -> Scores:
+    """The scores of what was answered."""
+    each = {head.name: _scores(head, found.labels[head.name], found.probabilities[head.name]) for head in heads}
     weights = loss_weights or {}
-    total = sum(scores.loss * weights.get(name, 1.0) for name, scores in heads.items())
-    return Scores(split, count, total, heads)
+    total = sum(scores.loss * weights.get(name, 1.0) for name, scores in each.items())
+    return Scores(split, len(next(iter(found.labels.values()))), total, each)
+
+
+def calibrated(heads: tuple[Head, ...], found: Answered) -> tuple[dict[str, float], Answered]:
+    """A temperature for each head, fitted to what was answered, and the answers at it."""
+    temperatures = {
+        head.name: best_temperature(head, found.labels[head.name], found.probabilities[head.name]) for head in heads
+    }
+    answers = {head.name: tempered(head, found.probabilities[head.name], temperatures[head.name]) for head in heads}
+    return temperatures, Answered(found.labels, answers)
 
 
 def _scores(head: Head, labels: np.ndarray, answers: np.ndarray) -> HeadScores:

@@ -268,6 +268,9 @@ class FitSettings(Settings):
     """Stop after this many epochs without improvement of `monitor`; 0 never stops early."""
     min_delta: Annotated[Number, Field(ge=0)] = 0.0
     """An improvement smaller than this does not count."""
+    calibrate: Annotated[bool, Field(strict=True)] = True
+    """At the end, fit a temperature for each head on the validation pictures, so that its probabilities hold. It is
+    not done where those are the test pictures."""
     checkpoint_every_s: Annotated[Number, Field(gt=0)] | None = None
     """Also save within an epoch, whenever this many seconds have passed since the last save."""
 

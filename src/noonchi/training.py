@@ -32,7 +32,7 @@ from noonchi import (
 from noonchi.batches import Batches
 from noonchi.classifier import Classifier
 from noonchi.errors import SettingsError, StoppedError
-from noonchi.evaluate import evaluate
+from noonchi.evaluate import answered, calibrated, evaluate, scored
 from noonchi.fitting import Plan, State
 from noonchi.losses import Objective
 from noonchi.results import Epoch, Note, Split
@@ -284,14 +284,22 @@ def _record(folder: Path, run: RunSettings, state: State, epoch: Epoch) -> None:
 def _finish(folder: Path, run: RunSettings, state: State, material: _Material) -> Run:
     if run.record.plots:
         report.write_plots(folder, state.history)
-    best = classifier.load(folder, trust_code=True)
+    best = replace(classifier.load(folder, trust_code=True), temperatures={})
     best.network.to(run.device.name)
     weights = {objective.head.name: objective.weight for objective in material.objectives}
+    val = None
+    if material.validation:
+        found = answered(best, material.validation, "val")
+        if run.fit.calibrate and not run.data.validate_on_test:
+            temperatures, found = calibrated(best.heads, found)
+            best = replace(best, temperatures=temperatures)
+            checkpoint.save_classifier(folder / "best", best)
+        val = scored(best.heads, found, "val", weights)
     finished = Run(
         folder,
         epochs=len(state.history),
         seconds=sum(epoch.seconds for epoch in state.history),
-        val=evaluate(best, material.validation, "val", weights) if material.validation else None,
+        val=val,
         test=evaluate(best, material.test, "test", weights) if material.test else None,
     )
     runs.write_result(finished)

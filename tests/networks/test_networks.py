@@ -109,7 +109,7 @@ def test_layer_names_that_recipes_and_diagrams_use_stay():
 @pytest.mark.parametrize(
     ("name", "shape", "heads", "message"),
     [
-        ("lenet6", MNIST, (LABEL,), r"'lenet6' is not a network\. Did you mean 'lenet5'\?"),
+        ("lenet6", MNIST, (LABEL,), r"'lenet6' is not a network\. Did you mean 'lenet5'"),
         ("lenet5", PictureShape(4, 9, 1), (LABEL,), "'lenet5' cannot take pictures of 4x9x1: it needs 12x12 or more"),
         ("photos-convnet", MNIST, (KIND,), "cannot take pictures of 28x28x1: it needs 46x46 or more"),
         ("photos-small", PictureShape(16, 40, 3), (KIND,), "cannot take pictures of 16x40x3: it needs 17x17 or more"),

@@ -83,10 +83,14 @@ def transfer(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pret
     """A backbone without its own top, then a new one: features, hidden layers if any, a dense layer a head.
 
     Layers are named as timm names them, with `_` for a dot, and VGG's as Keras does (`block5_conv1`). `pretrained`
-    fetches the weights that `settings.weights` names, or raises SettingsError; else the base's are random.
+    fetches the weights that `settings.weights` names, or raises SettingsError; else the base's are random. Batch norm
+    of a base keeps the statistics that such weights come with.
     """
     base = _base(settings, shape, pretrained=pretrained)
-    return layers(**base, **_top(settings, heads))
+    network = layers(**base, **_top(settings, heads))
+    # those of a million pictures hold better than those of a few small batches
+    network.settled = 0 if settings.weights == "random" else len(base)
+    return network
 
 
 def _top(settings: ModelSettings, heads: Heads) -> dict[str, nn.Module]:

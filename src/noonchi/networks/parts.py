@@ -49,6 +49,8 @@ class Layers(nn.Sequential):
 
     frozen: int = 0
     """How many of the first layers do not train."""
+    settled: int = 0
+    """In how many of the first layers batch norm keeps its statistics, also where its weights train."""
 
     def place_of(self, name: str) -> int:
         """Which layer is called `name`, or is the first of those called `name_…`. Raises SettingsError.
@@ -76,8 +78,10 @@ class Layers(nn.Sequential):
     def train(self, mode: bool = True) -> Self:
         """Training mode for all but the frozen layers."""
         super().train(mode)
-        for layer in list(self)[: self.frozen]:
-            layer.eval()
+        for place, layer in enumerate(list(self)[: max(self.frozen, self.settled)]):
+            for inner in layer.modules():
+                if place < self.frozen or isinstance(inner, nn.modules.batchnorm._BatchNorm):
+                    inner.training = False
         return self
 
     def forward(self, input: Tensor, first: int = 0) -> Tensor:
