@@ -367,6 +367,25 @@ def test_a_folder_stands_for_the_pictures_in_it(noonchi, shared):
     assert noonchi("predict", shared / "run", shared / "data", "--top", 1).out.count("\n") == 18
 
 
+def test_val_says_what_it_is_sure_of_and_how_right_it_is_then(noonchi, shared):
+    told = json.loads(noonchi("val", shared / "run", "--split", "train", "--abstain", "0.2", "--json").out)
+    assert told["sure"]["least"] == 0.2
+    assert 0 < told["sure"]["coverage"] <= 1
+    words = noonchi("val", shared / "run", "--split", "train", "--abstain", "0.2").out.splitlines()
+    assert words[1].startswith(f"at least 0.2 sure of {told['sure']['coverage']:.1%} of them: accuracy ")
+    assert "sure" not in json.loads(noonchi("val", shared / "run", "--json").out)
+
+
+def test_predict_calls_what_it_is_not_sure_of_unsure(noonchi, shared):
+    pictures = shared / "data" / "cat"
+    assert all(
+        "unsure: " in line for line in noonchi("predict", shared / "run", pictures, "--abstain", "1").out.splitlines()
+    )
+    assert "unsure" not in noonchi("predict", shared / "run", pictures, "--abstain", "0").out
+    lines = noonchi("predict", shared / "run", pictures, "--abstain", "1", "--json").out.splitlines()
+    assert not any(json.loads(line)["label"]["sure"] for line in lines)
+
+
 @pytest.mark.parametrize("option", ["--json", "--format=json"])
 def test_predict_json_is_one_object_a_line(noonchi, shared, option):
     answer = noonchi("predict", shared / "run", shared / "data" / "cat", option, "--top", 2)

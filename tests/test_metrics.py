@@ -212,3 +212,16 @@ def test_a_temperature_changes_no_answer():
     for temperature in (0.1, 1.0, 10.0):
         answers = metrics.answers(KINDS, metrics.tempered(KINDS, given, temperature))
         assert (answers == metrics.answers(KINDS, given)).all()
+
+
+@pytest.mark.parametrize(("least", "coverage", "accuracy"), [(0.0, 1.0, 0.75), (0.8, 0.5, 0.5), (1.0, 0.0, 1.0)])
+def test_abstaining_scores_the_answers_that_are_sure_enough(least, coverage, accuracy):
+    head = Head("odd", "binary", ("even", "odd"))
+    sure = metrics.sure_scores(head, np.array([0, 1, 1, 1]), np.array([[0.1], [0.1], [0.6], [0.7]]), least)
+    assert (sure.coverage, sure.accuracy) == (coverage, accuracy)
+    assert sure.accuracy_interval[0] <= accuracy <= sure.accuracy_interval[1]
+
+
+def test_several_labels_are_sure_where_every_one_is():
+    tags = Head("tags", "labels", ("a", "b"))
+    assert metrics.sure_enough(tags, np.array([[0.95, 0.02], [0.95, 0.4]]), 0.9).tolist() == [True, False]

@@ -10,7 +10,7 @@ import torch
 from noonchi.batches import Batch
 from noonchi.classifier import Classifier
 from noonchi.errors import DataError
-from noonchi.metrics import best_temperature, head_scores, tempered
+from noonchi.metrics import best_temperature, head_scores, sure_scores, tempered
 from noonchi.results import Head, HeadScores, Scores, Split
 
 
@@ -29,14 +29,29 @@ class Answered(NamedTuple):
 
 
 def evaluate(
-    classifier: Classifier, batches: InOrder, split: Split, loss_weights: Mapping[str, float] | None = None
+    classifier: Classifier,
+    batches: InOrder,
+    split: Split,
+    loss_weights: Mapping[str, float] | None = None,
+    least: float | None = None,
 ) -> Scores:
-    """Loss and accuracy of every head, over all pictures of `batches`.
+    """Loss and accuracy of every head, over all pictures of `batches`; with `least` also of the answers so probable.
 
     The total loss weighs heads by `loss_weights` (1 each where not named). Losses carry neither label smoothing nor
     class weights, so that they compare between recipes. Raises DataError where there is no picture.
     """
-    return scored(classifier.heads, answered(classifier, batches, split), split, loss_weights)
+    found = answered(classifier, batches, split)
+    scores = scored(classifier.heads, found, split, loss_weights)
+    if least is None:
+        return scores
+    heads = {
+        head.name: replace(
+            scores.heads[head.name],
+            sure=sure_scores(head, found.labels[head.name], found.probabilities[head.name], least),
+        )
+        for head in classifier.heads
+    }
+    return replace(scores, heads=heads)
 
 
 def answered(classifier: Classifier, batches: InOrder, split: Split) -> Answered:

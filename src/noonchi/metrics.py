@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 
 from noonchi.errors import DataError
-from noonchi.results import Head, HeadScores
+from noonchi.results import Head, HeadScores, Sure
 
 # keeps the logarithm of a probability of 0 finite: at most 87.3 a picture
 _LEAST = float(np.finfo(np.float32).tiny)
@@ -146,6 +146,20 @@ def sure_enough(head: Head, probabilities: np.ndarray, least: float) -> np.ndarr
     if head.kind == "classes":
         return np.asarray(probabilities.max(axis=1) >= least)
     return np.asarray(np.maximum(probabilities, 1 - probabilities).min(axis=1) >= least)
+
+
+def sure_scores(head: Head, labels: np.ndarray, probabilities: np.ndarray, least: float) -> Sure:
+    """How the head does where it abstains from answers less probable than `least`.
+
+    >>> head, labels = Head("odd", "binary", ("even", "odd")), np.array([0, 1])
+    >>> sure_scores(head, labels, np.array([[0.05], [0.4]]), 0.9).coverage
+    0.5
+    """
+    kept = sure_enough(head, probabilities, least)
+    right = (answers(head, probabilities) == labels).reshape(len(labels), -1).mean(axis=1)[kept]
+    count = len(right)
+    accuracy = float(right.mean()) if count else 1.0
+    return Sure(least, float(kept.mean()), accuracy, wilson_interval(accuracy * count, count))
 
 
 def improves(monitor: str, value: float, best: float | None, min_delta: float) -> bool:

@@ -1,7 +1,7 @@
 """The nouns that stages pass to one another, and how each is written as JSON. Imports no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 HeadKind = Literal["classes", "binary", "labels"]
@@ -89,6 +89,22 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Sure:
+    """How one head did on those pictures whose answer is at least so probable, where it abstains from the others."""
+
+    least: float
+    coverage: float
+    """Share of pictures answered."""
+    accuracy: float
+    """Of those; 1 where there are none."""
+    accuracy_interval: tuple[float, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return asdict(self) | {"accuracy_interval": list(self.accuracy_interval)}
+
+
+@dataclass(frozen=True)
 class HeadScores:
     """How one head did on a set of pictures."""
 
@@ -97,10 +113,12 @@ class HeadScores:
     """Share of pictures answered right; for `labels`, the share of picture-and-class answers that are right."""
     accuracy_interval: tuple[float, float]
     """95 % interval of `accuracy` (Wilson); for `labels` it counts pictures, not answers, as independent."""
+    sure: Sure | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers."""
-        return {"loss": self.loss, "accuracy": self.accuracy, "accuracy_interval": list(self.accuracy_interval)}
+        out = {"loss": self.loss, "accuracy": self.accuracy, "accuracy_interval": list(self.accuracy_interval)}
+        return out | ({"sure": self.sure.to_json()} if self.sure else {})
 
 
 @dataclass(frozen=True)
@@ -173,12 +191,26 @@ class Prediction:
         """The `count` likeliest classes, likeliest first; ties stay in class order."""
         return sorted(self.heads[head].items(), key=lambda pair: -pair[1])[:count]
 
-    def to_json(self, top: int | None = None) -> dict[str, Any]:
-        """`{"picture", "<head>": {"answer", "probabilities": {class: p}}}`, the likeliest `top` classes first."""
+    def is_sure(self, head: str, least: float) -> bool:
+        """Whether the head's answer is at least so probable; for `labels` that of every class, either way.
+
+        >>> Prediction("a.png", {"label": {"cat": 0.9, "dog": 0.1}}, {"label": "classes"}).is_sure("label", 0.95)
+        False
+        """
+        values = self.heads[head].values()
+        return (min(max(p, 1 - p) for p in values) if self.kinds[head] == "labels" else max(values)) >= least
+
+    def to_json(self, top: int | None = None, abstain: float | None = None) -> dict[str, Any]:
+        """`{"picture", "<head>": {"answer", "probabilities": {class: p}}}`, the likeliest `top` classes first.
+
+        With `abstain` each head also says whether it is `sure`: its answer is at least so probable.
+        """
         out: dict[str, Any] = {"picture": self.picture}
         for head, probabilities in self.heads.items():
             ordered = dict(self.top(head, top)) if top else dict(probabilities)
             out[head] = {"answer": self.answer(head), "probabilities": ordered}
+            if abstain is not None:
+                out[head]["sure"] = self.is_sure(head, abstain)
         return out
 
 

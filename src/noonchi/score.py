@@ -14,12 +14,19 @@ from noonchi.sources import Data
 
 
 def score(
-    folder: str | Path, split: Split = "test", data: Data | None = None, *, trust_code: bool = False, show: Show
+    folder: str | Path,
+    split: Split = "test",
+    data: Data | None = None,
+    *,
+    abstain: float | None = None,
+    trust_code: bool = False,
+    show: Show,
 ) -> Scores:
     """Score a run's best classifier on a split of its own data, or on other `data`.
 
-    Other data that comes in one piece is scored whole, whatever `split` says; its classes are matched by name. Raises
-    RunError for a folder without a run, DataError where there are no such pictures or where they have changed.
+    Other data that comes in one piece is scored whole, whatever `split` says; its classes are matched by name.
+    `abstain` adds how those answers do that are at least so probable. Raises RunError for a folder without a run,
+    DataError where there are no such pictures or where they have changed.
     """
     place = Path(folder)
     run = runs.load_settings(place)
@@ -41,4 +48,5 @@ def score(
         there = ", ".join(sorted(set(index.splits.tolist())))
         raise DataError(f"'{index.name}' has no pictures in its split '{split}'; it has: {there}.")
     loaded.network.to(run.device.name)
-    return evaluate(loaded, pictures, split, {name: head.loss_weight for name, head in run.heads.items()})
+    weights = {name: head.loss_weight for name, head in run.heads.items()}
+    return evaluate(loaded, pictures, split, weights, least=abstain)

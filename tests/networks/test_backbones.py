@@ -90,7 +90,7 @@ def test_weights_come_from_a_file_with_timms_names(tmp_path):
         ({"network": "vgg16", "freeze": "block6_conv1"}, 3, "'block6_conv1' is not a layer of this network"),
         ({"network": "resnet18", "weights": "gone.safetensors"}, 3, "gone.safetensors"),
         ({"network": "efficientnet-lite0"}, 1, "3 channels"),
-        ({"network": "mnist-two-branch", "freeze": "flatten"}, 1, "not layer after layer"),
+        ({"network": "mnist-two-branch", "freeze": "flatten"}, 1, "does not go layer after layer"),
     ],
 )
 def test_what_cannot_be_is_one_line(settings, channels, told):
@@ -103,7 +103,7 @@ def test_what_cannot_be_is_one_line(settings, channels, told):
 def test_without_a_network_the_backbones_at_hand_are_named(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(SettingsError, match=r"'resnet50' could not be fetched.*At hand offline: efficientnet-lite0"):
+    with pytest.raises(SettingsError, match=r"'resnet50' cannot be fetched.*At hand offline: efficientnet-lite0"):
         build(ModelSettings(network="resnet50"), PictureShape(32, 32, 3), KIND, pretrained=True)
 
 

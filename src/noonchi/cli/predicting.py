@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from noonchi.cli.printing import TRUST, print_json
+from noonchi.cli.printing import ABSTAIN, TRUST, print_json
 from noonchi.errors import NoonchiError
 from noonchi.results import inert, printable
 
@@ -26,8 +26,18 @@ from noonchi.results import inert, printable
     show_default=True,
     help="Turn black to white first; auto: where the picture's edges are then more like the training pictures'.",
 )
+@ABSTAIN
 @TRUST
-def predict(run: Path, pictures: tuple[Path, ...], *, layout: str, top: int, invert: Any, trust_code: bool) -> None:
+def predict(
+    run: Path,
+    pictures: tuple[Path, ...],
+    *,
+    layout: str,
+    top: int,
+    invert: Any,
+    abstain: float | None,
+    trust_code: bool,
+) -> None:
     """Say what RUN's classifier sees in each picture. A folder stands for the pictures in it."""
     from noonchi import classifier, sources
 
@@ -42,16 +52,16 @@ def predict(run: Path, pictures: tuple[Path, ...], *, layout: str, top: int, inv
     predictions = loaded.stream(paths, invert, unreadable.append)
     if layout == "json":
         for prediction in predictions:
-            print_json(prediction.to_json(top))
+            print_json(prediction.to_json(top, abstain))
     else:
-        _print_predictions(predictions, top, as_csv=layout == "csv")
+        _print_predictions(predictions, top, abstain or 0.0, as_csv=layout == "csv")
     for error in unreadable[:-1]:
         click.echo(f"noonchi: {printable(str(error))}", err=True)
     if unreadable:
         raise unreadable[-1]
 
 
-def _print_predictions(predictions: Iterable[Any], top: int, *, as_csv: bool) -> None:
+def _print_predictions(predictions: Iterable[Any], top: int, abstain: float, *, as_csv: bool) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if as_csv:
         writer.writerow(("picture", "head", "rank", "class", "probability"))
@@ -64,5 +74,6 @@ def _print_predictions(predictions: Iterable[Any], top: int, *, as_csv: bool) ->
             else:
                 shown = "  ".join(f"{printable(name)} {p:.4f}" for name, p in best)
                 asked = f"{printable(head)}: " if len(prediction.heads) > 1 else ""
-                click.echo(f"{printable(prediction.picture)}  {asked}{shown}")
+                unsure = "" if prediction.is_sure(head, abstain) else "unsure: "
+                click.echo(f"{printable(prediction.picture)}  {asked}{unsure}{shown}")
     sys.stdout.flush()  # here, where a broken pipe is met, not when Python exits

@@ -10,6 +10,12 @@ RECIPE = click.option(
 )
 SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, as section.key=value.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, all else on stderr.")
+ABSTAIN = click.option(
+    "--abstain",
+    type=click.FloatRange(0, 1),
+    metavar="P",
+    help="Call answers less probable than this, such as 0.9, unsure.",
+)
 TRUST = click.option("--trust-code", is_flag=True, help="Import the Python code of the run's own network.")
 
 
@@ -27,3 +33,7 @@ def print_scores(scores: Any) -> None:
             f"{scores.split} {what} {head.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, "
             f"{scores.num_pictures:,} pictures)"
         )
+        if head.sure:
+            low, high = head.sure.accuracy_interval
+            answered = f"at least {head.sure.least:g} sure of {head.sure.coverage:.1%} of them"
+            click.echo(f"{answered}: {what} {head.sure.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})")

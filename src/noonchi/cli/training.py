@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from noonchi.cli.printing import JSON, RECIPE, SET, TRUST, print_json, print_scores
+from noonchi.cli.printing import ABSTAIN, JSON, RECIPE, SET, TRUST, print_json, print_scores
 from noonchi.errors import SettingsError
 from noonchi.results import printable
 
@@ -68,15 +68,16 @@ def train(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--data", help="Other pictures to score on; the run's own if not given.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@ABSTAIN
 @TRUST
 @JSON
-def val(run: Path, data: str | None, split: Any, trust_code: bool, as_json: bool) -> None:
+def val(run: Path, *, data: str | None, split: Any, abstain: float | None, trust_code: bool, as_json: bool) -> None:
     """Score RUN's best classifier on pictures with known labels."""
     from noonchi.score import score
     from noonchi.terminal import Terminal
 
     with Terminal() as show, redirect_stdout(sys.stderr) if as_json else nullcontext():
-        scores = score(run, split, data, trust_code=trust_code, show=show)
+        scores = score(run, split, data, abstain=abstain, trust_code=trust_code, show=show)
     if as_json:
         print_json({"run": str(run), "split": scores.split, **scores.to_json()})
     else:
