@@ -6,6 +6,7 @@ import torch
 
 import noonchi
 from noonchi import features, files, networks
+from noonchi.errors import SettingsError
 from noonchi.networks import PictureShape
 from noonchi.results import Epoch, Head, Note, Reading
 from noonchi.settings import ModelSettings
@@ -181,3 +182,33 @@ def test_the_courses_fine_tuning_leaves_every_weight_below_its_cut_as_it_was(pic
     moved = {name for name, value in last.items() if not torch.equal(value, first[name])}
     assert run.epochs == 3
     assert moved == {name for name in last if name.startswith(opened)}
+
+
+# From a run of ours
+
+
+def test_a_base_that_another_run_has_trained_is_frozen_or_trains_on(bars):
+    data = bars(60, classes=10)
+    odd = ['heads.odd={column="label", kind="binary", map={' + ", ".join(f'{n}="{n % 2}"' for n in range(10)) + "}}"]
+    plain = {"show": lambda _: None, "epochs": 2}
+    noonchi.train(data, "mnist-digit-and-odd", out="base", overrides=[*QUICK, *odd], **plain)
+    base = noonchi.load("base").network.digit.conv1.weight
+    taken = [*QUICK, "model.weights=base"]
+    frozen = noonchi.train(data, "mnist-transfer", out="frozen", overrides=taken, **plain).classifier.network
+    opened = noonchi.train(
+        data, "mnist-transfer", out="opened", overrides=[*taken, "model.freeze=conv1"], **plain
+    ).classifier.network
+    assert torch.equal(frozen.conv1.weight, base)
+    assert not torch.equal(opened.conv1.weight, base)
+    assert torch.allclose(opened.conv1.weight, base, atol=0.05)
+    assert sum(weight.numel() for weight in frozen.parameters() if weight.requires_grad) == 54_090
+    assert sum(weight.numel() for weight in frozen.parameters() if not weight.requires_grad) == 320
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"), [("gone", "is not a finished run's folder"), ("mlp", "none of the layers")]
+)
+def test_a_base_that_is_none_is_one_line(bars, weights, told):
+    noonchi.train(bars(30), "mnist-mlp", out="mlp", overrides=QUICK, epochs=1, show=lambda _: None)
+    with pytest.raises(SettingsError, match=told):
+        noonchi.train(bars(30), "mnist-transfer", out="run", overrides=[*QUICK, f"model.weights={weights}"])

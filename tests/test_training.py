@@ -53,7 +53,8 @@ def test_every_recipe_trains_two_steps(bars, recipe):
     size = known.pixels.size or (28, 28)
     # no smaller than the network takes, and no larger than two quick steps need
     data = bars(30, classes=2 if channels == 3 else 10, side=8, channels=channels)
-    fresh = ["model.weights=random"] if known.model.network not in networks.NETWORKS else []  # nothing is fetched
+    needs_weights = known.model.weights or known.model.network not in networks.NETWORKS
+    fresh = ["model.weights=random"] if needs_weights else []  # nothing is fetched
     done = train(data, "batches.size=16", "then=[]", f"pixels.size={list(size)}", *fresh, recipe=recipe)
     steps = [event for event in done.shown if isinstance(event, Step)]
     assert [step.step for step in steps] == [1, 2]

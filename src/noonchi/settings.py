@@ -112,7 +112,8 @@ class ModelSettings(Settings):
     """A name from `noonchi list networks` or `noonchi list backbones`, any of timm's, or your own as `module:name` or
     `file.py:name`."""
     weights: str | None = None
-    """What a backbone starts from: `pretrained` where not set, `random`, or a .safetensors file with timm's names."""
+    """What a network starts from. A backbone: `pretrained` where not set, `random`, or a .safetensors file with timm's
+    names. One of ours: `random` where not set, or a run folder, whose layers of the same names it takes over."""
     features: Literal["mean", "flatten"] | None = None
     """What a backbone's maps become before the layers after it: the `mean` of each where not set, or all values."""
     hidden: Annotated[tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], Field(strict=False)] | None = None

@@ -114,9 +114,12 @@ def _resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
     source = sources.lasting_name(data) if isinstance(data, str | Path) else None
     overrides = run.data.overrides and str(Path(run.data.overrides).resolve())
     heads = {head.name: run.heads.get(head.name, HeadSettings()).but(kind=head.kind) for head in index.heads}
+    weights = run.model.weights
+    if weights and Path(weights).exists():
+        weights = str(Path(weights).resolve())
     return run.but(
         data=run.data.but(source=source, overrides=overrides),
-        model=run.model.but(network=networks.lasting_name(run.model.network)),
+        model=run.model.but(network=networks.lasting_name(run.model.network), weights=weights),
         pixels=pixels.resolve(run.pixels, index.array, index.files, networks.pixel_defaults(run.model.network)),
         device=device.prepare(run.device),
         heads=heads,
@@ -141,7 +144,8 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         monitor = fitting.monitored(run.fit, index.heads, validated=material.validation is not None)
         if material.validation is None:
             tell(Note(f"no validation pictures: the best epoch is decided by the training pictures' {monitor}"))
-        start = _first_classifier(frames, index, run, material.training)
+        begun = not fresh and (folder / "last").exists()
+        start = _first_classifier(frames, index, run, material.training, pretrained=not begun)
         run = _with_precision(run, start, material, tell)
         _rehearse(run, start, material)
         part = 0 if fresh else checkpoint.part(folder / "last")
@@ -186,10 +190,14 @@ def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) ->
     )
 
 
-def _first_classifier(frames: np.ndarray, index: Index, run: RunSettings, training: Batches) -> Classifier:
+def _first_classifier(
+    frames: np.ndarray, index: Index, run: RunSettings, training: Batches, *, pretrained: bool
+) -> Classifier:
     some = training.positions[:: max(1, len(training.positions) // 256)]
     with device.seeded(run.device.name, run.seed, "weights"):
-        made = classifier.create(index.heads, run.model, run.pixels, pixels.border_level(frames[some]), pretrained=True)
+        made = classifier.create(
+            index.heads, run.model, run.pixels, pixels.border_level(frames[some]), pretrained=pretrained
+        )
     made.network.to(run.device.name)
     return made
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from noonchi import files
 from noonchi.errors import NoonchiError, SettingsError, did_you_mean
 from noonchi.networks import backbones
-from noonchi.networks.backbones import BACKBONES, at_hand, obtainable, same_depth
+from noonchi.networks.backbones import BACKBONES, at_hand, obtainable, read_weights, same_depth
 from noonchi.networks.deep_convnet import deep_convnet
 from noonchi.networks.lenet5 import lenet5
 from noonchi.networks.mlp import mlp
@@ -61,9 +62,10 @@ def build(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrai
     """A network that takes pictures (n, channels, height, width) and answers the heads with logits.
 
     Its weights are drawn from torch's global generator, so seed that before; they lie channels-last in memory. Ours
-    start as Keras's do (`glorot`), the user's own as their code leaves them, and a backbone's base, where `pretrained`,
-    as `settings.weights` says. Raises SettingsError where there is no such network or no such weights, or where one
-    run on black pictures shows that it cannot take them or does not answer the heads.
+    start as Keras's do (`glorot`), the user's own as their code leaves them. Where `pretrained`, a backbone's base is what
+    `settings.weights` says, and ours take over what a run has learned. Raises SettingsError where there is no such
+    network or no such weights, or where one run on black pictures shows that it cannot take them or does not answer
+    the heads.
 
     >>> heads = (Head("label", "classes", ("cat", "dog", "fox")),)
     >>> network = build(ModelSettings(network="lenet5"), PictureShape(32, 32, 3), heads)
@@ -81,6 +83,8 @@ def build(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrai
         _check(name, answer, heads, count)
     if name in NETWORKS:
         glorot(network)
+        if pretrained and settings.weights not in {None, "random"}:
+            _take_over(network, Path(str(settings.weights)))
     elif isinstance(network, Layers):
         glorot(nn.Sequential(*list(network)[network.place_of(backbones.FIRST_OF_TOP) :]))
     freeze(network, settings.freeze)
@@ -176,6 +180,26 @@ def _made(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrai
         return backbones.transfer(settings, shape, heads, pretrained=pretrained)
     known = did_you_mean(name, [*NETWORKS, *BACKBONES])
     raise SettingsError(f"'{name}' is not a network. {known} Any of timm's serves, and your own as file.py:name.")
+
+
+def _take_over(network: nn.Module, run: Path) -> None:
+    """Begin with the weights of a trained run, for the layers before the output that it has under the same names.
+
+    A layer of a branch counts: `conv1` takes over `digit.conv1`.
+    """
+    file = files.settled(run / "best") / "weights.safetensors"
+    if not file.is_file():
+        raise SettingsError(f"model.weights = '{run}' is not a finished run's folder; train one, or name another.")
+    found = read_weights(file)
+    own = {name: value for name, value in network.state_dict().items() if not name.startswith("output")}
+    taken = {}
+    for name, value in own.items():
+        same = [key for key in found if f".{key}".endswith(f".{name}") and found[key].shape == value.shape]
+        if len(same) == 1:
+            taken[name] = found[same[0]]
+    if not taken:
+        raise SettingsError(f"model.weights = '{run}' has none of the layers of this network: {', '.join(own)}.")
+    network.load_state_dict(taken, strict=False)
 
 
 def _dry_run(network: nn.Module, shape: PictureShape, count: int) -> Any:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from noonchi.errors import SettingsError
 from noonchi.networks.chain import chain
@@ -156,13 +156,7 @@ def _load_in_order(model: nn.Module, file: Path) -> None:
 
 
 def _load(model: nn.Module, file: Path, name: str) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        found = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise SettingsError(f"model.weights = '{file}' cannot be read as safetensors: {error}.") from None
+    found = read_weights(file)
     own = model.state_dict()
     wrong = next((key for key, value in own.items() if key not in found or found[key].shape != value.shape), None)
     if wrong:
@@ -170,6 +164,17 @@ def _load(model: nn.Module, file: Path, name: str) -> None:
             f"model.weights = '{file}' is not of '{name}': '{wrong}' is missing in it or of another shape."
         )
     model.load_state_dict({key: found[key] for key in own})
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """The tensors that `model.weights` names. Raises SettingsError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise SettingsError(f"model.weights = '{file}' cannot be read as safetensors: {error}.") from None
 
 
 def _keras_names(found: list[nn.Module]) -> list[str]:
