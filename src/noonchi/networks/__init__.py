@@ -62,10 +62,10 @@ def build(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrai
     """A network that takes pictures (n, channels, height, width) and answers the heads with logits.
 
     Its weights are drawn from torch's global generator, so seed that before; they lie channels-last in memory. Ours
-    start as Keras's do (`glorot`), the user's own as their code leaves them. Where `pretrained`, a backbone's base is what
-    `settings.weights` says, and ours take over what a run has learned. Raises SettingsError where there is no such
-    network or no such weights, or where one run on black pictures shows that it cannot take them or does not answer
-    the heads.
+    start as Keras's do (`glorot`), the user's own as their code leaves them. Where `pretrained`, a backbone's base is
+    what `settings.weights` says, and ours take over what a run has learned. Raises SettingsError where there is no
+    such network or no such weights, or where one run on black pictures shows that it cannot take them or does not
+    answer the heads.
 
     >>> heads = (Head("label", "classes", ("cat", "dog", "fox")),)
     >>> network = build(ModelSettings(network="lenet5"), PictureShape(32, 32, 3), heads)
