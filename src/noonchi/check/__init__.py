@@ -9,7 +9,7 @@ import numpy as np
 from noonchi import cache
 from noonchi.check import alike, classes, copies, looks
 from noonchi.check.findings import Finding, Group, Kind, Report, Severity
-from noonchi.results import Reading
+from noonchi.results import Note, Reading
 from noonchi.settings import PixelSettings
 from noonchi.sources.index import Index
 
@@ -33,12 +33,13 @@ def quick(index: Index) -> list[Finding]:
     ]
 
 
-def examine(index: Index, show: Callable[[Reading], None] | None = None) -> Report:
+def examine(index: Index, show: Callable[[Note | Reading], None] | None = None, through: str | None = None) -> Report:
     """All that is found in a data set, gravest first.
 
     Pictures are decoded once, small and grey, and kept by `cache.decode`. Near copies are looked for by
     `alike.near_groups` in pictures of at least 32 pixels a side that are not blank. `show` is called as pictures are
-    read, and as likely pairs are looked at.
+    read, and as likely pairs are looked at. With a backbone to look `through`, such as `efficientnet-lite0`, labels
+    that seem wrong are found too (`suspects.label_suspects`), which takes a forward pass a picture.
 
     >>> from noonchi import sources
     >>> images = np.random.default_rng(0).integers(0, 256, (4, 32, 32), np.uint8)
@@ -56,6 +57,7 @@ def examine(index: Index, show: Callable[[Reading], None] | None = None) -> Repo
     identical = copies.identical_groups(index)
     near = _near_groups(index, thumbnails, frames.usable & ~blank & ~small, progress)
     found = [
+        *(_label_suspects(index, through, show) if through else ()),
         *looks.unusable(index),
         *classes.split_findings(index),
         *quick(index),
@@ -75,6 +77,12 @@ def examine(index: Index, show: Callable[[Reading], None] | None = None) -> Repo
         findings=tuple(sorted(found, key=_gravity)),
         too_small=int((small & frames.usable).sum()),
     )
+
+
+def _label_suspects(index: Index, through: str, show: Callable[[Note | Reading], None] | None) -> list[Finding]:
+    from noonchi.check import suspects  # torch: a second, which a check without it does not spend
+
+    return suspects.label_suspects(index, through, show or (lambda _: None))
 
 
 def _gravity(finding: Finding) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """The nouns of a check: what was found, about which pictures."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from noonchi.results import Split
@@ -16,6 +16,7 @@ Kind = Literal[
     "near-across-splits",
     "near-other-labels",
     "near-in-split",
+    "label-suspects",
     "split-missing",
     "class-missing",
     "class-of-one",
@@ -36,6 +37,8 @@ class Group:
     """Their ids."""
     detail: str = ""
     """What is to be known of this case: a reason, a size, the labels that differ."""
+    proposed: Mapping[str, str] = field(default_factory=dict)
+    """By head the class that its label is doubted for."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Finding:
     groups: tuple[Group, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """One object; `pictures` and `details` hold an entry a case."""
+        """One object; `pictures`, `details` and, of label suspects, `proposed` hold an entry a case."""
+        proposed = [dict(group.proposed) for group in self.groups]
         return {
             "kind": self.kind,
             "severity": self.severity,
@@ -59,6 +63,7 @@ class Finding:
             "about": self.about,
             "pictures": [list(group.pictures) for group in self.groups],
             "details": [group.detail for group in self.groups],
+            **({"proposed": proposed} if any(proposed) else {}),
         }
 
 

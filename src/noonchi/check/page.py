@@ -23,6 +23,8 @@ from noonchi.sources.index import Index
 
 MOST_CASES = 24
 """Cases shown of a finding."""
+MOST_SUSPECTS = 200
+"""Cases shown of labels that seem wrong: only a look tells which are."""
 MOST_PICTURES = 8
 """Pictures shown of a case."""
 _MOST_CLASSES = 100
@@ -48,7 +50,8 @@ class _Shown:
 
 
 def render(report: Report, index: Index) -> str:
-    """The page as HTML: what was found, with thumbnails of at most 24 cases a finding and 8 pictures a case.
+    """The page as HTML: what was found, with thumbnails of at most 24 cases a finding, 200 of label suspects, and 8
+    pictures a case.
 
     Whatever names hold is shown as text: the template escapes, and the page's own policy forbids scripts.
     """
@@ -73,15 +76,19 @@ def _finding(finding: Finding, shown: dict[str, _Shown]) -> dict[str, Any]:
             "more": max(0, len(group.pictures) - MOST_PICTURES),
             "detail": group.detail if len(group.pictures) == 1 else "",  # what differs is told below each picture
         }
-        for group in finding.groups[:MOST_CASES]
+        for group in finding.groups[: _most(finding)]
     ]
     return {
         "severity": finding.severity,
         "about": finding.about,
         "cases": cases,
         "bare": finding.kind == "unusable",
-        "more": max(0, len(finding.groups) - MOST_CASES),
+        "more": max(0, len(finding.groups) - _most(finding)),
     }
+
+
+def _most(finding: Finding) -> int:
+    return MOST_SUSPECTS if finding.kind == "label-suspects" else MOST_CASES
 
 
 def _table(report: Report, head: str) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def _table(report: Report, head: str) -> dict[str, Any]:
 
 def _thumbnails(report: Report, index: Index) -> dict[str, _Shown]:
     """The pictures that the page shows, by their ids; ones that cannot be read are left out."""
-    groups = [group for finding in report.findings for group in finding.groups[:MOST_CASES]]
+    groups = [group for finding in report.findings for group in finding.groups[: _most(finding)]]
     names = {name for group in groups for name in group.pictures[:MOST_PICTURES]}
     some = index.only(np.array([name in names for name in index.ids], dtype=bool))
     sides = sizes(some).tolist()

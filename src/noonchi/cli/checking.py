@@ -11,6 +11,7 @@ from noonchi.results import Reading, printable
 
 if TYPE_CHECKING:
     from noonchi.check import Report
+    from noonchi.settings import RunSettings
     from noonchi.sources import Index
 
 _CASES, _COPIES, _CLASSES = 5, 4, 20
@@ -28,7 +29,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "repaired",
     type=_FILE,
     metavar="FILE",
-    help="Write a CSV of the copies to drop, for noonchi train --overrides.",
+    help="Write a CSV of what to drop or relabel, for noonchi train --overrides.",
 )
 @click.option(
     "--overrides",
@@ -37,9 +38,19 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="FILE",
     help="Check DATA as train --overrides would take it.",
 )
+@click.option(
+    "--deep", is_flag=True, help="Also name labels that seem wrong, seen through a pretrained network: a while."
+)
 @JSON
 def check(
-    data: str, recipe: str | None, html: Path | None, repaired: Path | None, as_json: bool, **changed: Any
+    data: str,
+    recipe: str | None,
+    html: Path | None,
+    repaired: Path | None,
+    *,
+    deep: bool,
+    as_json: bool,
+    **changed: Any,
 ) -> None:
     """Look for faults in DATA: unusable files, copies, odd pictures.
 
@@ -54,15 +65,16 @@ def check(
     from noonchi.terminal import Terminal
 
     run = settings.load(recipe, settings.changes(**changed))
+    through = _backbone() if deep else None
     with Terminal() as show:
         index = sources.load(data, run.data, run.heads, lambda done, total: show(Reading(done, total)))
         if repaired and index.files is None:
             raise SettingsError(
                 "--write-overrides: overrides are for folders and tables; change the arrays themselves."
             )
-        report = examine(index, show)
+        report = examine(index, show, through)
     if repaired:
-        _write_overrides(repaired, report, index)
+        _write_overrides(repaired, report, index, run)
     if html:
         from noonchi.check.page import render
 
@@ -89,13 +101,21 @@ def _refuse_places(data: str, html: Path | None, repaired: Path | None) -> None:
         )
 
 
-def _write_overrides(path: Path, report: "Report", index: "Index") -> None:
+def _backbone() -> str:
+    from noonchi.check import suspects
+
+    return suspects.backbone()
+
+
+def _write_overrides(path: Path, report: "Report", index: "Index", run: "RunSettings") -> None:
     from noonchi.check.repairs import repairs
     from noonchi.sources import overrides
 
-    rows = repairs(report, index)
+    rows = repairs(report, index, run.heads)
     overrides.write(path, rows)
-    click.echo(f"{len(rows):,} pictures to drop in {printable(str(path))}: read it, then train --overrides", err=True)
+    relabelled = sum(row.action == "relabel" for row in rows)
+    what = f"{len(rows) - relabelled:,} pictures to drop" + (f" and {relabelled:,} to relabel" if relabelled else "")
+    click.echo(f"{what} in {printable(str(path))}: read it, then train --overrides", err=True)
 
 
 def _print_report(report: "Report") -> None:
