@@ -73,6 +73,13 @@ def test_they_are_not_looked_for_unasked(doubtful):
     assert not found(check.examine(sources.load(doubtful)))
 
 
+def test_data_without_a_usable_picture_have_no_suspects(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode())
+    assert not found(looked(sources.load(tmp_path)))
+
+
 def test_of_copies_with_two_labels_the_wrong_one_is_named(doubtful):
     shutil.copy(doubtful / "disc/disc1.png", doubtful / "bars/copy.png")
     [finding] = found(looked(sources.load(doubtful)))

@@ -57,7 +57,7 @@ def examine(index: Index, show: Callable[[Note | Reading], None] | None = None, 
     identical = copies.identical_groups(index)
     near = _near_groups(index, thumbnails, frames.usable & ~blank & ~small, progress)
     found = [
-        *(_label_suspects(index, through, show) if through else ()),
+        *(_label_suspects(index, through, show) if through and frames.usable.any() else ()),
         *looks.unusable(index),
         *classes.split_findings(index),
         *quick(index),

@@ -38,9 +38,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="FILE",
     help="Check DATA as train --overrides would take it.",
 )
-@click.option(
-    "--deep", is_flag=True, help="Also name labels that seem wrong, seen through a pretrained network: a while."
-)
+@click.option("--deep", is_flag=True, help="Also name labels that seem wrong, by what a pretrained network sees.")
 @JSON
 def check(
     data: str,
