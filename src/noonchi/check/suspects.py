@@ -26,7 +26,7 @@ FOLDS = 5
 _PREFERRED = "efficientnet-lite0"
 _NEIGHBOURS = 20
 _SHRINKAGE = 1e-3
-"""Of the linear model's weights. From 1e-4 to 1e-2, or with 10 to 50 neighbours, the order is about as good on photos."""
+"""Of the linear model's weights. From 1e-4 to 1e-2, or with 10 to 50 neighbours, photos are ordered about as well."""
 _LEAD = 0.5
 """How much more probable than the label another class is at least, where it stays below its own threshold."""
 _BLOCK = 1024
