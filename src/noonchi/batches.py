@@ -93,9 +93,7 @@ class Batches:
 
     def in_order(self) -> Iterator[Batch]:
         """Every picture once, in the order of the index."""
-        count = pixels.answered_at_once(self.pixels)
-        for start in range(0, len(self.positions), count):
-            positions = self.positions[start : start + count]
+        for positions in self._parts():
             yield self._batch(positions) if self.features is None else self._computed(positions)
 
     def _batch(self, positions: np.ndarray) -> Batch:
@@ -104,11 +102,15 @@ class Batches:
 
     def views(self, count: int) -> Iterator[Batch]:
         """Every picture in the order of the index, `count` times over, each time varied anew."""
-        at_once = pixels.answered_at_once(self.pixels)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for view in range(count):
-                for step, start in enumerate(range(0, len(self.positions), at_once)):
-                    yield self._varied(self.positions[start : start + at_once], -1 - view, step, pool)
+                for step, positions in enumerate(self._parts()):
+                    yield self._varied(positions, -1 - view, step, pool)
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        count = pixels.answered_at_once(self.pixels)
+        for start in range(0, len(self.positions), count):
+            yield self.positions[start : start + count]
 
     def _computed(self, positions: np.ndarray, epoch: int = 0, step: int = 0) -> Batch:
         """Features, of a view that is drawn for each picture."""

@@ -40,18 +40,7 @@ def evaluate(
     The total loss weighs heads by `loss_weights` (1 each where not named). Losses carry neither label smoothing nor
     class weights, so that they compare between recipes. Raises DataError where there is no picture.
     """
-    found = answered(classifier, batches, split)
-    scores = scored(classifier.heads, found, split, loss_weights)
-    if least is None:
-        return scores
-    heads = {
-        head.name: replace(
-            scores.heads[head.name],
-            sure=sure_scores(head, found.labels[head.name], found.probabilities[head.name], least),
-        )
-        for head in classifier.heads
-    }
-    return replace(scores, heads=heads)
+    return scored(classifier.heads, answered(classifier, batches, split), split, loss_weights, least)
 
 
 def answered(classifier: Classifier, batches: InOrder, split: Split) -> Answered:
@@ -71,10 +60,14 @@ def answered(classifier: Classifier, batches: InOrder, split: Split) -> Answered
 
 
 def scored(
-    heads: tuple[Head, ...], found: Answered, split: Split, loss_weights: Mapping[str, float] | None = None
+    heads: tuple[Head, ...],
+    found: Answered,
+    split: Split,
+    loss_weights: Mapping[str, float] | None = None,
+    least: float | None = None,
 ) -> Scores:
-    """The scores of what was answered."""
-    each = {head.name: _scores(head, found.labels[head.name], found.probabilities[head.name]) for head in heads}
+    """The scores of what was answered, as `evaluate` gives them."""
+    each = {head.name: _scores(head, found.labels[head.name], found.probabilities[head.name], least) for head in heads}
     weights = loss_weights or {}
     total = sum(scores.loss * weights.get(name, 1.0) for name, scores in each.items())
     return Scores(split, len(next(iter(found.labels.values()))), total, each)
@@ -89,10 +82,11 @@ def calibrated(heads: tuple[Head, ...], found: Answered) -> tuple[dict[str, floa
     return temperatures, Answered(found.labels, answers)
 
 
-def _scores(head: Head, labels: np.ndarray, answers: np.ndarray) -> HeadScores:
+def _scores(head: Head, labels: np.ndarray, answers: np.ndarray, least: float | None) -> HeadScores:
     if not head.classes:  # a plain module's head: how many classes it has is known from its answers alone
         head = replace(head, classes=tuple(map(str, range(answers.shape[1]))))
-    return head_scores(head, labels, answers)
+    scores = head_scores(head, labels, answers)
+    return scores if least is None else replace(scores, sure=sure_scores(head, labels, answers, least))
 
 
 class _Rows:

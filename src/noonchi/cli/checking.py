@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from noonchi.cli.printing import JSON, RECIPE, SET, print_json
+from noonchi.cli.printing import JSON, RECIPE, SET, overrides_option, print_json
 from noonchi.errors import SettingsError
 from noonchi.results import Reading, printable
 
@@ -31,13 +31,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="FILE",
     help="Write a CSV of what to drop or relabel, for noonchi train --overrides.",
 )
-@click.option(
-    "--overrides",
-    "overrides_file",
-    type=click.Path(path_type=Path, resolve_path=True),
-    metavar="FILE",
-    help="Check DATA as train --overrides would take it.",
-)
+@overrides_option("Check DATA as train --overrides would take it.")
 @click.option("--deep", is_flag=True, help="Also name labels that seem wrong, by what a pretrained network sees.")
 @JSON
 def check(

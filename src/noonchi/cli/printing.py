@@ -1,6 +1,8 @@
 """What several commands share: their common options, and how results are printed."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +19,17 @@ ABSTAIN = click.option(
     help="Call answers less probable than this, such as 0.9, unsure.",
 )
 TRUST = click.option("--trust-code", is_flag=True, help="Import the Python code of the run's own network.")
+
+
+def overrides_option(told: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--overrides FILE`, given to the command as `overrides_file`."""
+    return click.option(
+        "--overrides",
+        "overrides_file",
+        type=click.Path(path_type=Path, resolve_path=True),
+        metavar="FILE",
+        help=told,
+    )
 
 
 def print_json(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from noonchi.cli.printing import ABSTAIN, JSON, RECIPE, SET, TRUST, print_json, print_scores
+from noonchi.cli.printing import ABSTAIN, JSON, RECIPE, SET, TRUST, overrides_option, print_json, print_scores
 from noonchi.errors import SettingsError
 from noonchi.results import printable
 
@@ -23,13 +23,7 @@ from noonchi.results import printable
 @click.option("--seed", type=int, help="Every draw is a function of it.")
 @click.option("--device", help="auto, cpu, cuda or mps.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder; runs/DATA-RECIPE-N if not given.")
-@click.option(
-    "--overrides",
-    "overrides_file",
-    type=click.Path(path_type=Path, resolve_path=True),
-    metavar="FILE",
-    help="A CSV of pictures to drop or relabel, as noonchi check writes it.",
-)
+@overrides_option("A CSV of pictures to drop or relabel, as noonchi check writes it.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped.")
 @TRUST
 @JSON
