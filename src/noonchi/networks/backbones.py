@@ -2,6 +2,7 @@
 
 import importlib.util
 import socket
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -117,10 +118,18 @@ def _base(settings: ModelSettings, shape: PictureShape, *, pretrained: bool) -> 
         _load(model, Path(wanted), settings.network)
     images = torch.linspace(0, 1, shape.zeros().numel()).reshape(shape.zeros().shape)
     vgg = hasattr(model, "pre_logits") and hasattr(model, "features")
-    found = chain(model, images, "features" if vgg else "")
-    if vgg:
-        return dict(zip(_keras_names([layer for _, layer in found]), (layer for _, layer in found), strict=True))
-    return {path.replace(".", "_") or name: layer for path, layer in found}
+    paths, found = zip(*chain(model, images, "features" if vgg else ""), strict=True)
+    names = _keras_names(found) if vgg else _distinct([path.replace(".", "_") or name for path in paths])
+    return dict(zip(names, found, strict=True))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """A layer that pictures pass twice has a name for each time.
+
+    >>> _distinct(["conv1", "relu", "conv2", "relu"])
+    ['conv1', 'relu', 'conv2', 'relu_3']
+    """
+    return [f"{name}_{at}" if name in names[:at] else name for at, name in enumerate(names)]
 
 
 def _created(name: str, timm_name: str, shape: PictureShape, *, from_hub: bool) -> nn.Module:
@@ -177,7 +186,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         raise SettingsError(f"model.weights = '{file}' cannot be read as safetensors: {error}.") from None
 
 
-def _keras_names(found: list[nn.Module]) -> list[str]:
+def _keras_names(found: Sequence[nn.Module]) -> list[str]:
     names, block, number = [], 1, 0
     for layer in found:
         if isinstance(layer, nn.Conv2d):
