@@ -90,6 +90,7 @@ def test_the_folder_of_a_run_holds_what_it_should_and_no_more(bars):
     training = {"training.json", "training.safetensors"}
     assert held == (
         {"recipe.toml", "splits.csv", "history.csv", "test.json", "train.log", "best", "last", "tensorboard", "plots"}
+        | {"answers", "answers/val.npz", "answers/test.npz"}
         | {"plots/loss.png", "plots/accuracy.png"}
         | {f"best/{name}" for name in saved}
         | {f"last/{name}" for name in saved | training}

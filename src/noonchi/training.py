@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from noonchi import (
+    answers,
     batches,
     check,
     checkpoint,
@@ -29,10 +30,11 @@ from noonchi import (
     settings,
     sources,
 )
+from noonchi.answers import Answers
 from noonchi.batches import Batches
 from noonchi.classifier import Classifier
 from noonchi.errors import SettingsError, StoppedError
-from noonchi.evaluate import answered, calibrated, evaluate, scored
+from noonchi.evaluate import Answered, answered, calibrated, scored
 from noonchi.fitting import Plan, State
 from noonchi.losses import Objective
 from noonchi.results import Epoch, Note, Split
@@ -163,7 +165,7 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             if number > part:
                 state = _go_on(folder, run, state)
             _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
-        return _finish(folder, run, state, material)
+        return _finish(folder, run, index, material, state)
 
 
 def _warn(index: Index, run: RunSettings, show: Show) -> None:
@@ -289,13 +291,13 @@ def _record(folder: Path, run: RunSettings, state: State, epoch: Epoch) -> None:
         report.write_tensorboard(folder, epoch, {name: w.detach().cpu().numpy() for name, w in weights})
 
 
-def _finish(folder: Path, run: RunSettings, state: State, material: _Material) -> Run:
+def _finish(folder: Path, run: RunSettings, index: Index, material: _Material, state: State) -> Run:
     if run.record.plots:
         report.write_plots(folder, state.history)
     best = replace(classifier.load(folder, trust_code=True), temperatures={})
     best.network.to(run.device.name)
     weights = {objective.head.name: objective.weight for objective in material.objectives}
-    val = None
+    val = test = None
     if material.validation:
         found = answered(best, material.validation, "val")
         if run.fit.calibrate and not run.data.validate_on_test:
@@ -303,15 +305,20 @@ def _finish(folder: Path, run: RunSettings, state: State, material: _Material) -
             best = replace(best, temperatures=temperatures)
             checkpoint.save_classifier(folder / "best", best)
         val = scored(best.heads, found, "val", weights)
-    finished = Run(
-        folder,
-        epochs=len(state.history),
-        seconds=sum(epoch.seconds for epoch in state.history),
-        val=val,
-        test=evaluate(best, material.test, "test", weights) if material.test else None,
-    )
+        _keep_answers(folder, "val", index, material.validation, found)
+    if material.test:
+        found = answered(best, material.test, "test")
+        test = scored(best.heads, found, "test", weights)
+        _keep_answers(folder, "test", index, material.test, found)
+    seconds = sum(epoch.seconds for epoch in state.history)
+    finished = Run(folder, epochs=len(state.history), seconds=seconds, val=val, test=test)
     runs.write_result(finished)
     return finished
+
+
+def _keep_answers(folder: Path, split: Split, index: Index, pictures: Batches, found: Answered) -> None:
+    ids, hashes = (np.array(names)[pictures.positions] for names in (index.ids, index.hashes))
+    answers.write(folder, split, Answers(index.heads, ids, hashes, found.labels, found.probabilities))
 
 
 @contextmanager
