@@ -16,12 +16,13 @@ from noonchi import cache, files
 from noonchi.batches import Batches
 from noonchi.cache import entries
 from noonchi.device import autocast
+from noonchi.networks.folding import folded
 from noonchi.networks.parts import Layers
 from noonchi.results import Note, Reading
 from noonchi.settings import RunSettings
 from noonchi.sources import Index
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised whenever the same layers give other numbers for the same pictures."""
 _WITHOUT_WEIGHTS = (nn.Flatten, nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.ReLU, nn.Sequential, nn.Identity)
 """Layers that always give the same, and mostly less than they take: they are computed once too."""
@@ -47,10 +48,11 @@ class _Job:
 
     def outputs(self) -> Iterator[np.ndarray]:
         """Features (n, ...) of a batch of pictures after the other, view after view; bfloat16 as its two bytes."""
-        varied = self.batches.augment.active
+        varied, layers = self.batches.augment.active, None
         for batch in self.batches.views(self.views) if varied else self.batches.in_order():
+            layers = layers or folded(self.layers, batch.images[:1])
             with torch.inference_mode(), autocast(batch.images.device.type, self.precision):
-                features = self.layers(batch.images).cpu().contiguous()
+                features = layers(batch.images).cpu().contiguous()
             yield (features.view(torch.uint16) if features.dtype == torch.bfloat16 else features).numpy()
 
 
