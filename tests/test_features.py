@@ -157,6 +157,30 @@ def test_a_part_that_stops_early_is_followed_by_the_next(pictures):
     assert [bool(epoch.stop) for epoch in epochs] == [False, True, True]
 
 
+@pytest.mark.parametrize(("enough", "epochs"), [(1e-9, 2), (1.0, 3)])
+def test_a_part_is_passed_over_where_validation_is_good_enough_without_it(pictures, enough, epochs):
+    images, labels = pictures
+    wrong = np.random.default_rng(3).permutation(labels)  # never all right
+    then = f'then=[{{freeze="block4", epochs=1, unless_accuracy={enough}}}]'
+    run, shown = train((images, wrong), "fit.epochs=2", then, out="run")
+    assert run.epochs == epochs
+    again = noonchi.resume("run", (images, wrong), show=shown.append)
+    assert again.epochs == epochs
+    assert "the run had ended; scoring it again" in [event.text for event in shown if isinstance(event, Note)]
+
+
+def test_a_part_may_vary_pictures_where_the_first_does_not(pictures):
+    then = 'then=[{freeze="block4", epochs=4, augment={rotation_degrees=30}}]'
+    train(pictures, "fit.epochs=2", then, "frozen.views=3", out="run")
+    assert sorted(np.load(path, mmap_mode="r").shape[0] for path in kept()) == [1, 1, 1, 3]
+
+
+def test_a_later_part_that_cannot_be_is_refused_before_anything_is_written(pictures, tmp_path):
+    with pytest.raises(SettingsError, match="'blok4' is not a layer"):
+        train(pictures, 'then=[{freeze="blok4"}]', out="run")
+    assert not (tmp_path / "run" / "recipe.toml").exists()
+
+
 def test_earlier_layers_move_less_where_the_rate_falls_from_layer_to_layer(pictures):
     plain = ["augment={}", "model.freeze=block3", "fit.epochs=1", "frozen.limit_gb=0", "fit.optimizer=sgd"]
     moved = {}
@@ -184,6 +208,30 @@ def test_the_courses_fine_tuning_leaves_every_weight_below_its_cut_as_it_was(pic
     moved = {name for name, value in last.items() if not torch.equal(value, first[name])}
     assert run.epochs == 3
     assert moved == {name for name in last if name.startswith(opened)}
+
+
+# An output layer fitted whole
+
+
+def test_an_output_layer_is_fitted_in_one_epoch_to_features_kept_once(pictures):
+    run, shown = train(pictures, "model.freeze=output", "fit.optimizer=lbfgs", "fit.epochs=1", out="run")
+    assert [len(np.load(path)) for path in kept()] == [1, 1]
+    assert any("once, then the output layer is fitted" in event.text for event in shown if isinstance(event, Note))
+    assert (run.epochs, run.test.accuracy) == (1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("model.freeze=block4", "set model.freeze = 'features'"),
+        ("augment.horizontal_flip=true", "leave hidden layers, dropout and augmentation out"),
+        ("frozen.limit_gb=0", "raise the limit or take adamw"),
+        ("fit.ema_decay=0.9", "takes neither ema_decay nor clip_norm"),
+    ],
+)
+def test_an_output_layer_that_cannot_be_fitted_whole_is_one_line(pictures, change, told):
+    with pytest.raises(SettingsError, match=told):
+        train(pictures, "model.freeze=output", "fit.optimizer=lbfgs", change, out="run")
 
 
 # From a run of ours

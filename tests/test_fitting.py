@@ -577,3 +577,20 @@ def test_batches_that_can_be_gone_through_only_once_are_refused():
 def test_class_numbers_of_any_whole_type_train():
     pairs = [(torch.randn(2, 4), torch.tensor([0, 1], dtype=torch.int32))]
     assert len(list(fit(nn.Linear(4, 2), pairs, FitSettings(epochs=2)))) == 2
+
+
+# An output layer fitted whole
+
+
+@pytest.mark.parametrize("size", [7, 60])
+def test_nothing_lowers_the_loss_that_lbfgs_ends_with(size):
+    torch.manual_seed(0)
+    images, labels = torch.randn(60, 5), torch.randint(3, (60,))
+    pairs = list(zip(images.split(size), labels.split(size), strict=True))
+    network, decay = nn.Linear(5, 3), 0.01
+    [epoch] = fit(network, pairs, FitSettings(optimizer="lbfgs", epochs=1, weight_decay=decay))
+    exact = network.double()
+    loss = F.cross_entropy(exact(images.double()), labels)
+    assert epoch.metrics["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    (loss + decay / 2 * exact.weight.square().sum()).backward()
+    assert max(weight.grad.abs().max().item() for weight in exact.parameters()) < 1e-4

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -16,10 +17,11 @@ from noonchi import cache, files
 from noonchi.batches import Batches
 from noonchi.cache import entries
 from noonchi.device import autocast
+from noonchi.errors import SettingsError
 from noonchi.networks.folding import folded
-from noonchi.networks.parts import Layers
+from noonchi.networks.parts import Layers, Outputs
 from noonchi.results import Note, Reading
-from noonchi.settings import RunSettings
+from noonchi.settings import FitSettings, RunSettings
 from noonchi.sources import Index
 
 _FORMAT = 2
@@ -69,31 +71,63 @@ def fixed_layers(network: nn.Module) -> int:
     return count
 
 
-def pays(network: nn.Module, training: Batches, run: RunSettings, epochs: int, show: Show) -> bool:
-    """Whether to keep the features of training pictures for so many epochs; either is shown with its reason.
+def only_outputs_train(network: nn.Module) -> bool:
+    """Whether nothing comes after the fixed layers but the output layer, and something is fixed.
+
+    >>> only_outputs_train(nn.Sequential(nn.Linear(2, 2)))
+    False
+    """
+    first = fixed_layers(network)
+    return bool(first) and all(isinstance(layer, nn.Linear | Outputs) for layer in list(network.children())[first:])
+
+
+def pays(network: nn.Module, training: Batches, run: RunSettings, fit: FitSettings, show: Show) -> bool:
+    """Whether to keep the features of training pictures for the epochs of `fit`; either is shown with its reason.
 
     A matter of counts alone, never of a clock: a resumed run decides alike.
 
-    Mixed pictures, as many views as epochs, and features larger than `frozen.limit_gb` are computed in every epoch.
+    Mixed pictures, as many views as epochs, and features larger than `frozen.limit_gb` are computed in every epoch. An
+    epoch of L-BFGS counts for many; where its features are too large, SettingsError is raised.
     """
     first = fixed_layers(network)
     if not first:
         return False
-    job = _job(training, network, run)
+    job, whole = _job(training, network, run), fit.optimizer == "lbfgs"
     about = f"{first} of {len(list(network.children()))} layers are fixed"
-    if run.augment.mixup or run.augment.cutmix:
+    if training.augment.mixup or training.augment.cutmix:
         show(Note(f"{about}, but mixup and cutmix blend pictures: computed in every epoch"))
         return False
-    if job.views >= epochs:
+    if job.views >= fit.epochs and not whole:
         return False
-    size = job.views * training.num_pictures * next(job.outputs())[0].nbytes
+    pictures = training.num_pictures
+    rows, seconds = _timed(job)
+    size = job.views * pictures * rows[0].nbytes
     if size > run.frozen.limit_gb * 1e9:
-        limit = f"frozen.limit_gb = {run.frozen.limit_gb:g}"
-        show(Note(f"{about}, but what they give, {cache.readable(size)}, is above {limit}: computed in every epoch"))
+        limit = f"above frozen.limit_gb = {run.frozen.limit_gb:g}"
+        if whole:
+            needed = f"what fixed layers give takes {cache.readable(size)}, {limit}"
+            raise SettingsError(f"{needed}, and fit.optimizer = 'lbfgs' needs it kept; raise the limit or take adamw.")
+        show(Note(f"{about}, but what they give, {cache.readable(size)}, is {limit}: computed in every epoch"))
         return False
+    each = seconds / len(rows) * pictures
     times = f"{job.views} times, varied," if job.batches.augment.active else "once,"
-    show(Note(f"{about}: a training picture goes through them {times} not in each of {epochs} epochs"))
+    instead = "then the output layer is fitted" if whole else f"not in each of {fit.epochs} epochs"
+    cost = f"about {_span(job.views * each)}" + ("" if whole else f" instead of {_span(fit.epochs * each)}")
+    show(Note(f"{about}: a training picture goes through them {times} {instead}; {cost}"))
     return True
+
+
+def _timed(job: _Job) -> tuple[np.ndarray, float]:
+    """The features of a batch, and the seconds that a batch takes once memory and threads are at hand."""
+    outputs = job.outputs()
+    rows = next(outputs)
+    started = time.perf_counter()
+    rows = next(outputs, rows)
+    return rows, time.perf_counter() - started
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def computed(batches: Batches, network: nn.Module, index: Index, run: RunSettings, show: Show) -> Batches:

@@ -107,7 +107,7 @@ def begin(classifier: Classifier, settings: FitSettings) -> State:
     return State(classifier, optimizer_for(classifier.network, settings), averaged)
 
 
-def go_on(done: State, classifier: Classifier, settings: FitSettings) -> State:
+def go_on(done: State, classifier: Classifier, part: int, settings: FitSettings) -> State:
     """The state before the first step of a further part: the epochs, their history and the best of them go on."""
     return replace(
         begin(classifier, settings),
@@ -115,7 +115,7 @@ def go_on(done: State, classifier: Classifier, settings: FitSettings) -> State:
         best=done.best,
         best_epoch=done.best_epoch,
         history=done.history,
-        part=done.part + 1,
+        part=part,
         begun=done.epoch - 1,
         lowered_epoch=done.epoch - 1,
     )
@@ -126,6 +126,8 @@ def rehearse(classifier: Classifier, plan: Plan, batches: Batches) -> None:
 
     Raises as `fit` does.
     """
+    if plan.settings.optimizer == "lbfgs":
+        return
     state = begin(replace(classifier, network=copy.deepcopy(classifier.network)), plan.settings)
     batch = next(batches.of_epoch(state.epoch))
     with seeded(batch.images.device.type, plan.seed, "step", state.epoch, state.step):
@@ -145,9 +147,8 @@ def steps(
         raise DataError("there are no pictures to train on; give some.")
     while not finished(state, plan.settings):
         started = time.perf_counter()
-        for batch in batches.of_epoch(state.epoch, first_step=state.step):
-            with seeded(batch.images.device.type, plan.seed, "step", state.epoch, state.step):
-                _take(state, plan, batch, len(batches))
+        taken = _solved if plan.settings.optimizer == "lbfgs" else _steps_of_epoch
+        for _ in taken(state, plan, batches):
             state.seconds += time.perf_counter() - started
             yield Step(state.epoch, state.step, len(batches), state.sums["loss"] / state.sums["pictures"])
             started = time.perf_counter()
@@ -209,6 +210,50 @@ def _batches(given: Batches | Pairs) -> Batches | Passes:
 def _logits(classifier: Classifier, batch: Batch, precision: str) -> dict[str, Tensor]:
     with autocast(batch.images.device.type, precision):
         return classifier.logits(batch.images)
+
+
+def _steps_of_epoch(state: State, plan: Plan, batches: Batches | Passes) -> Iterator[None]:
+    for batch in batches.of_epoch(state.epoch, first_step=state.step):
+        with seeded(batch.images.device.type, plan.seed, "step", state.epoch, state.step):
+            _take(state, plan, batch, len(batches))
+        yield
+
+
+def _solved(state: State, plan: Plan, batches: Batches | Passes) -> Iterator[None]:
+    """All of an epoch's pictures at once, until the loss falls no further: L-BFGS (Liu and Nocedal 1989).
+
+    Nothing of the search is carried on, so that a state saved after it is whole.
+    """
+    if state.step:
+        return
+    classifier, decay = replace(state.classifier, network=state.classifier.network.train()), plan.settings.weight_decay
+    weights = state.optimizer.param_groups[0]["params"]
+    pictures = sum(len(batch.images) for batch in batches.of_epoch(state.epoch))
+
+    def loss_of_all() -> float:
+        state.optimizer.zero_grad()
+        penalty = torch.stack([weight.square().sum() * (decay / 2) for weight in weights if weight.ndim > 1]).sum()
+        torch.autograd.backward(penalty)
+        total = penalty.item()
+        for batch in batches.of_epoch(state.epoch):
+            loss, _ = _losses(plan, _logits(classifier, batch, "float32"), batch)
+            part = loss * (len(batch.images) / pictures)
+            torch.autograd.backward(part)
+            total += part.item()
+        return total
+
+    state.optimizer.step(loss_of_all)
+    state.optimizer.state.clear()
+    with torch.no_grad():
+        for batch in batches.of_epoch(state.epoch):
+            logits = _logits(classifier, batch, "float32")
+            loss, each = _losses(plan, logits, batch)
+            _refuse_not_finite(state, plan.settings, "loss", loss.item())
+            state.step += 1
+            _count(
+                state, batch, logits, {"loss": loss.item()} | {f"{name}_loss": one.item() for name, one in each.items()}
+            )
+    yield
 
 
 def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:

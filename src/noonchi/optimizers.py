@@ -15,6 +15,9 @@ from noonchi.settings import FitSettings
 _ONE_CYCLE_START = 1 / 25
 """Of the peak rate, as fastai and PyTorch have it."""
 
+_MOST_ITERATIONS = 300
+"""Of L-BFGS: features of photographs take about 60."""
+
 _Kind = TypeVar("_Kind", bound=torch.optim.Optimizer)
 
 
@@ -41,6 +44,9 @@ def optimizer_for(network: nn.Module, settings: FitSettings) -> torch.optim.Opti
             return _eager(torch.optim.Adam)(weights, lr, settings.betas, epsilon, decay, fused=True)
         case "adamw":
             return _eager(torch.optim.AdamW)(weights, lr, settings.betas, epsilon, decay, fused=True)
+        case "lbfgs":
+            whole = [weight for group in weights for weight in group["params"]]
+            return _eager(torch.optim.LBFGS)(whole, max_iter=_MOST_ITERATIONS, line_search_fn="strong_wolfe")
 
 
 def _groups(network: nn.Module, lr_per_layer: float) -> list[dict[str, Any]]:
@@ -78,6 +84,8 @@ def learning_rate(settings: FitSettings, step: int, steps_per_epoch: int) -> flo
     >>> [round(learning_rate(cosine, step, 2), 3) for step in range(4)]
     [1.0, 0.854, 0.5, 0.146]
     """
+    if settings.optimizer == "lbfgs":
+        return 1.0
     total = settings.epochs * steps_per_epoch
     warmup = round(_warmup_share(settings) * total)
     if step < warmup:

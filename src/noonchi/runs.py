@@ -14,7 +14,7 @@ from noonchi import classifier, files, networks, pixels, settings, sources
 from noonchi.classifier import Classifier
 from noonchi.errors import DataError, RunError, SettingsError
 from noonchi.results import Epoch, Note, Reading, Scores
-from noonchi.settings import PixelSettings, RunSettings
+from noonchi.settings import PixelSettings, RunSettings, ThenSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Event, epoch_line
 
@@ -196,18 +196,24 @@ def opened(folder: Path, show: Show) -> Iterator[Show]:
 def with_weights(run: RunSettings, chosen: Iterable[str], show: Show) -> RunSettings:
     """The run of a named recipe with a backbone whose weights can be had, where those of the recipe's own cannot.
 
-    A backbone that the user has `chosen`, by `"model.network=..."` or its weights, is left as it is.
+    A backbone that the user has `chosen`, by `"model.network=..."` or its weights, stays. Under another backbone than
+    the recipe's own, its further parts open as large a share of the layers.
     """
-    own = run.model.network
-    named = any(change.startswith(("model.network=", "model.weights=")) for change in chosen)
-    if named or not networks.is_backbone(own) or networks.obtainable(own) or not networks.at_hand():
+    if run.recipe not in settings.recipe_names():  # which the user may have set to anything
         return run
-    other = networks.at_hand()[0]
-    show(Note(f"the weights of {own} cannot be fetched; {other} takes its place, whose weights are at hand"))
-    opened = [
-        part.but(freeze=networks.same_depth(part.freeze, own, other)) if part.freeze else part for part in run.then
-    ]
-    return run.but(model=run.model.but(network=other), then=opened)
+    own, other = settings.load(run.recipe).model.network, run.model.network
+    named = any(change.startswith(("model.network=", "model.weights=")) for change in chosen)
+    if not named and networks.is_backbone(own) and not networks.obtainable(own) and networks.at_hand():
+        other = networks.at_hand()[0]
+        show(Note(f"the weights of {own} cannot be fetched; {other} takes its place, whose weights are at hand"))
+    run = run.but(model=run.model.but(network=other))
+    if other == own or any(change.startswith("then=") for change in chosen) or not networks.is_backbone(other):
+        return run
+    return run.but(then=[_as_deep(part, own, other) for part in run.then])
+
+
+def _as_deep(part: ThenSettings, own: str, other: str) -> ThenSettings:
+    return part.but(freeze=part.freeze and networks.same_depth(part.freeze, own, other))
 
 
 def _recipe_for(index: Index, resolved: PixelSettings) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeVar, cast
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -59,6 +59,7 @@ Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, BeforeValidator(_no_bool), Field(strict=True)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
 Side = Annotated[Whole, Field(ge=1, le=10_000)]
+Optimizer = Literal["sgd", "rmsprop", "adam", "adamw", "lbfgs"]
 
 
 class DataSettings(Settings):
@@ -223,8 +224,9 @@ class FitSettings(Settings):
 
     epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 5
     """Passes over the training pictures, at most."""
-    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = "adam"
-    """`sgd`, `rmsprop`, `adam` or `adamw`."""
+    optimizer: Optimizer = "adam"
+    """`sgd`, `rmsprop`, `adam` or `adamw`, step by step; or `lbfgs`, for an output layer on the kept features of frozen
+    layers: its one best answer is found in one epoch, whatever `peak_lr`, `schedule` and `batches.size` are."""
     peak_lr: Annotated[Number, Field(gt=0, le=100)] = 1e-3
     """Highest learning rate, reached after warm-up."""
     momentum: Share = 0.0
@@ -238,7 +240,8 @@ class FitSettings(Settings):
     epsilon: Annotated[Number, Field(gt=0)] = 1e-7
     """Keeps `rmsprop`, `adam` and `adamw` from dividing by zero."""
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0
-    """Decoupled for `adamw`, added to the gradient for the others."""
+    """Decoupled for `adamw`; for the others its product with the weights is added to the gradient, but for `lbfgs` not
+    with biases."""
     schedule: Literal["constant", "step", "cosine", "one-cycle", "plateau"] = "constant"
     """`step` multiplies by `step_factor` every `step_epochs`; `cosine` falls to `final_lr_share`; `one-cycle` climbs
     for `warmup_share` of all steps (0.3 where that is 0) and falls (Smith 2018); `plateau` multiplies by
@@ -279,22 +282,46 @@ class FitSettings(Settings):
     def _fits_together(self) -> Self:
         if self.nesterov and not (self.optimizer == "sgd" and self.momentum > 0):
             raise ValueError("nesterov needs optimizer = 'sgd' and a momentum above 0")
+        if self.optimizer == "lbfgs" and (self.ema_decay or self.clip_norm):
+            raise ValueError("optimizer = 'lbfgs' takes neither ema_decay nor clip_norm; leave them out")
         return self
 
 
 class ThenSettings(Settings):
-    """A further part of training, which begins with the best weights so far; what is not set stays as in `fit`."""
+    """A further part of training, which begins with the best weights so far; what is not set stays as in the first."""
 
     freeze: str | None = None
     """Layers before the one named do not train; all train where it is not set."""
+    unless_accuracy: Annotated[Number, Field(gt=0, le=1)] | None = None
+    """The part is passed over where the best epoch so far has reached this accuracy on validation pictures."""
     epochs: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
     """Passes over the training pictures, at most."""
+    optimizer: Optimizer | None = None
+    """How the weights are moved in this part."""
     peak_lr: Annotated[Number, Field(gt=0, le=100)] | None = None
     """Highest learning rate of this part."""
+    weight_decay: Annotated[Number, Field(ge=0)] | None = None
+    """Of this part."""
     schedule: Literal["constant", "step", "cosine", "one-cycle", "plateau"] | None = None
     """How the rate moves within this part."""
     lr_per_layer: Annotated[Number, Field(gt=0, le=1)] | None = None
     """Factor of the learning rate from each layer to the one before it."""
+    augment: AugmentSettings | None = None
+    """How training pictures are varied in this part."""
+
+    def after(self, fit: FitSettings, augment: AugmentSettings) -> "Part":
+        """The part as a whole, where `fit` and `augment` are what it takes over."""
+        own = {name: value for name, value in self.table().items() if name in FitSettings.model_fields}
+        return Part(self.freeze, fit.but(**own), self.augment or augment, self.unless_accuracy)
+
+
+class Part(NamedTuple):
+    """One part of training: from which layer on the network trains, how, and on pictures varied how."""
+
+    freeze: str | None
+    fit: FitSettings
+    augment: AugmentSettings
+    unless_accuracy: float | None = None
 
 
 class DeviceSettings(Settings):
@@ -345,15 +372,15 @@ class RunSettings(Settings):
     record: RecordSettings = RecordSettings()
 
     @property
-    def parts(self) -> tuple[tuple[str | None, FitSettings], ...]:
-        """Of training: from which layer on the network trains, and how.
+    def parts(self) -> tuple[Part, ...]:
+        """Of training, one after the other.
 
         >>> run = RunSettings(model={"freeze": "output"}, then=[{"epochs": 2}])
-        >>> [(freeze, fit.epochs) for freeze, fit in run.parts]
+        >>> [(part.freeze, part.fit.epochs) for part in run.parts]
         [('output', 5), (None, 2)]
         """
-        further = ((part.freeze, self.fit.but(**part.but(freeze=None).table())) for part in self.then)
-        return ((self.model.freeze, self.fit), *further)
+        first = Part(self.model.freeze, self.fit, self.augment)
+        return (first, *(part.after(self.fit, self.augment) for part in self.then))
 
 
 S = TypeVar("S", bound=Settings)

@@ -24,6 +24,7 @@ from noonchi import (
     fitting,
     losses,
     networks,
+    parts,
     pixels,
     report,
     runs,
@@ -42,6 +43,9 @@ from noonchi.runs import Run, Show
 from noonchi.settings import AugmentSettings, HeadSettings, RunSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Terminal
+
+_AT_ONCE = 4096
+"""Pictures whose features L-BFGS takes into memory at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,22 +152,21 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             tell(Note(f"no validation pictures: the best epoch is decided by the training pictures' {monitor}"))
         begun = not fresh and (folder / "last").exists()
         start = _first_classifier(frames, index, run, material.training, pretrained=not begun)
+        parts.refuse(start.network, run)
         run = _with_precision(run, start, material, tell)
         _rehearse(run, start, material)
-        part = 0 if fresh else checkpoint.part(folder / "last")
-        state = _begin(start, run, part)
+        state = parts.begin(start, run, 0 if fresh else checkpoint.part(folder / "last"))
         if fresh:
             sources.write_splits(folder / runs.SPLITS, index)
             files.write(folder / runs.RECIPE, settings.to_toml(run))
             if index.unusable:
                 sources.write_unusable(folder / "unusable.csv", index)
         elif checkpoint.restore(folder / "last", state):
-            ended = part == len(run.then) and fitting.finished(state, run.parts[part][1])
-            where = "had ended; scoring it again" if ended else f"goes on in epoch {state.epoch}, step {state.step + 1}"
-            tell(Note(f"the run {where}"))
-        for number in range(part, len(run.parts)):
-            if number > part:
-                state = _go_on(folder, run, state)
+            goes_on = f"goes on in epoch {state.epoch}, step {state.step + 1}"
+            tell(Note(f"the run {'had ended; scoring it again' if parts.ended(run, state) else goes_on}"))
+        _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
+        while (further := parts.following(run, state)) is not None:
+            state = parts.go_on(state, classifier.load(folder, trust_code=True), run, further)
             _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
         return _finish(folder, run, index, material, state)
 
@@ -214,31 +217,17 @@ def _with_precision(run: RunSettings, start: Classifier, material: _Material, sh
     return run.but(device=chosen)
 
 
-def _begin(start: Classifier, run: RunSettings, part: int) -> State:
-    freeze, fit = run.parts[part]
-    networks.freeze(start.network, freeze)
-    return fitting.begin(start, fit)
-
-
-def _go_on(folder: Path, run: RunSettings, state: State) -> State:
-    """The next part of training, from the best weights so far."""
-    freeze, fit = run.parts[state.part + 1]
-    best = classifier.load(folder, trust_code=True)
-    state.classifier.network.load_state_dict(best.network.state_dict())
-    networks.freeze(state.classifier.network, freeze)
-    return fitting.go_on(state, state.classifier, fit)
-
-
 def _with_features(state: State, material: _Material, index: Index, run: RunSettings, show: Show) -> _Material:
     """Where that pays, what the fixed layers give instead of pictures; the classifier of `state` then takes it."""
-    network, epochs = state.classifier.network, run.parts[state.part][1].epochs
-    pays = not fitting.finished(state, run.parts[state.part][1]) and features.pays(
-        network, material.training, run, epochs, show
-    )
+    network, part = state.classifier.network, run.parts[state.part]
+    training = replace(material.training, augment=part.augment)
+    pays = not fitting.finished(state, part.fit) and features.pays(network, training, run, part.fit, show)
     state.classifier = replace(state.classifier, first=features.fixed_layers(network) if pays else 0)
     if not pays:
-        return material
-    training = features.computed(material.training, network, index, run, show)
+        return replace(material, training=training)
+    training = features.computed(training, network, index, run, show)
+    if part.fit.optimizer == "lbfgs":
+        training = replace(training, size=_AT_ONCE)
     still = material.validation and replace(material.validation, augment=AugmentSettings())
     validation = still and features.computed(still, network, index, run, show)
     return replace(material, training=training, validation=validation)
@@ -261,7 +250,7 @@ def _rehearse(run: RunSettings, start: Classifier, material: _Material) -> None:
 
 
 def _plan(run: RunSettings, material: _Material, part: int = 0) -> Plan:
-    return Plan(run.parts[part][1], material.objectives, run.seed, run.device.precision)
+    return Plan(run.parts[part].fit, material.objectives, run.seed, run.device.precision)
 
 
 def _fit(folder: Path, run: RunSettings, state: State, material: _Material, show: Show) -> None:
@@ -275,8 +264,7 @@ def _fit(folder: Path, run: RunSettings, state: State, material: _Material, show
             if isinstance(moment, Epoch) or stop.is_set() or (every_s and time.monotonic() - saved_at >= every_s):
                 checkpoint.save(folder / "last", state)
                 saved_at = time.monotonic()
-            ended = state.part == len(run.then) and fitting.finished(state, plan.settings)
-            if stop.is_set() and not ended:
+            if stop.is_set() and not parts.ended(run, state):
                 raise StoppedError(f"stopped and saved; go on with: noonchi train --resume {folder}")
 
 
