@@ -6,7 +6,7 @@ from noonchi import features, fitting, networks
 from noonchi.classifier import Classifier
 from noonchi.errors import SettingsError
 from noonchi.fitting import State
-from noonchi.settings import RunSettings
+from noonchi.settings import Part, RunSettings
 
 
 def refuse(network: nn.Module, run: RunSettings) -> None:
@@ -20,6 +20,17 @@ def refuse(network: nn.Module, run: RunSettings) -> None:
             )
 
 
+def about(part: Part) -> str:
+    """A part in words.
+
+    >>> about(RunSettings(then=[{"freeze": "conv3"}]).parts[1])
+    'layers from conv3 on train, from the best weights so far'
+    """
+    return (
+        f"{f'layers from {part.freeze} on train' if part.freeze else 'all layers train'}, from the best weights so far"
+    )
+
+
 def begin(start: Classifier, run: RunSettings, number: int) -> State:
     """The state before the first step of a part."""
     networks.freeze(start.network, run.parts[number].freeze)
@@ -29,7 +40,7 @@ def begin(start: Classifier, run: RunSettings, number: int) -> State:
 def following(run: RunSettings, state: State) -> int | None:
     """The part after the one of `state`; None where there is none, or the rest are passed over."""
     later = list(enumerate(run.parts))[state.part + 1 :]
-    reached = _accuracy(state) if later and state.history else 0.0
+    reached = accuracy(state) if later and state.history else 0.0
     return next((n for n, part in later if part.unless_accuracy is None or reached < part.unless_accuracy), None)
 
 
@@ -45,7 +56,7 @@ def go_on(state: State, best: Classifier, run: RunSettings, number: int) -> Stat
     return fitting.go_on(state, state.classifier, number, run.parts[number].fit)
 
 
-def _accuracy(state: State) -> float:
+def accuracy(state: State) -> float:
     """Of the best epoch, on validation pictures where there are some; of the head that does worst."""
     metrics = state.history[state.best_epoch - 1].metrics
     found = {name: value for name, value in metrics.items() if name.endswith("accuracy")}

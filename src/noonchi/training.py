@@ -166,8 +166,11 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             tell(Note(f"the run {'had ended; scoring it again' if parts.ended(run, state) else goes_on}"))
         _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
         while (further := parts.following(run, state)) is not None:
+            tell(Note(f"part {further + 1} of {len(run.parts)}: {parts.about(run.parts[further])}"))
             state = parts.go_on(state, classifier.load(folder, trust_code=True), run, further)
             _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
+        if state.part < len(run.then):
+            tell(Note(f"accuracy {parts.accuracy(state):.4g} is enough: what was to follow is passed over"))
         return _finish(folder, run, index, material, state)
 
 
