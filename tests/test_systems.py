@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 AFTER_ONE_EPOCH = {  # a floor some way under what is reached, so that another processor's bits do not matter
     "mnist-mlp": {"accuracy": 0.94},
@@ -109,3 +110,15 @@ def test_the_log_of_the_run_tells_of_every_epoch(convnet: tuple[Path, dict[str, 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_one_run_learned_to_see_serves_another_bit_by_bit(real_data: Path, tmp_path: Path) -> None:
+    base, frozen = tmp_path / "base", tmp_path / "frozen"
+    train = ["train", "mnist", "--epochs", "1", "--json"]
+    answer(real_data, *train, "--recipe", "mnist-digit-and-odd", "--out", base)
+    taken = ["--recipe", "mnist-transfer", "--set", f"model.weights={base}", "--out", frozen]
+    assert answer(real_data, *train, *taken)["test"]["accuracy"] >= 0.9
+    before, after = (load_file(run / "best" / "weights.safetensors") for run in (base, frozen))
+    assert (before["digit.conv1.weight"] == after["conv1.weight"]).all()
+    counts = answer(real_data, "summary", frozen, "--json")
+    assert (counts["trainable"], counts["frozen"]) == (54_090, 320)
