@@ -12,7 +12,9 @@ def in_a_fresh_process(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("arguments", ["", "--help", "train --help", "list datasets", "list recipes", "train --lr x"])
+@pytest.mark.parametrize(
+    "arguments", ["", "--help", "train --help", "list datasets", "list recipes", "conv 9x9x3", "train --lr x"]
+)
 def test_neither_importing_noonchi_nor_asking_it_what_it_can_do_loads_torch(arguments):
     call = f"sys.argv[1:] = {arguments.split()}; cli._run()" if arguments else ""
     loaded = in_a_fresh_process(f"import sys, noonchi; from noonchi import cli; {call}\nprint(sorted(sys.modules))")

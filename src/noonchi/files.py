@@ -12,6 +12,8 @@ from typing import Any
 
 import platformdirs
 
+from noonchi.errors import SettingsError
+
 _NEW, _OLD = ".new", ".old"
 
 
@@ -84,6 +86,21 @@ def can_be_written(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def refuse_place(option: str, path: Path) -> None:
+    """Raises SettingsError where a file that an option names could not be written.
+
+    >>> refuse_place("--out", Path("no-such-folder/sheet.png"))
+    Traceback (most recent call last):
+    noonchi.errors.SettingsError: --out no-such-folder/sheet.png: there is no folder 'no-such-folder'; make it first.
+    """
+    if path.is_dir():
+        raise SettingsError(f"{option} {path}: this is a folder; give the name of a file.")
+    if not path.parent.is_dir():
+        raise SettingsError(f"{option} {path}: there is no folder '{path.parent}'; make it first.")
+    if not can_be_written(path.parent):
+        raise SettingsError(f"{option} {path}: no file can be written in '{path.parent}'; give another place.")
 
 
 def cache_folder() -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from noonchi.cli.arithmetic import conv
 from noonchi.cli.cached import cache_
 from noonchi.cli.checking import check
 from noonchi.cli.describing import list_, summary
@@ -71,5 +72,5 @@ def noonchi() -> None:
     """Train, look into and use image classifiers."""
 
 
-for command in (train, val, predict, look, check, summary, list_, cache_):
+for command in (train, val, predict, look, check, summary, conv, list_, cache_):
     noonchi.add_command(command)

@@ -89,14 +89,9 @@ def refuse_place(option: str, path: Path, data: Data) -> None:
     Traceback (most recent call last):
     noonchi.errors.SettingsError: --out sheet.png: it would lie among the pictures; give a place outside of '.'.
     """
-    if path.is_dir():
-        raise SettingsError(f"{option} {path}: this is a folder; give the name of a file.")
-    if not path.parent.is_dir():
-        raise SettingsError(f"{option} {path}: there is no folder '{path.parent}'; make it first.")
+    files.refuse_place(option, path)
     if not isinstance(data, tuple) and Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve()):
         raise SettingsError(f"{option} {path}: it would lie among the pictures; give a place outside of '{data}'.")
-    if not files.can_be_written(path.parent):
-        raise SettingsError(f"{option} {path}: no file can be written in '{path.parent}'; give another place.")
 
 
 def picture_paths(given: Path) -> list[Path]:
