@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from noonchi import networks, settings
-from noonchi.networks import PictureShape, evaluating
+from noonchi.networks import PictureShape, evaluating, shape_of_one
 from noonchi.results import Head
 from noonchi.settings import HeadSettings, RunSettings
 
@@ -148,13 +148,14 @@ def summarize(network: nn.Module, shape: PictureShape, name: str) -> Summary:
     )
 
 
-def summarize_named(name: str, shape: PictureShape | None = None, classes: int = 10) -> Summary:
-    """`summarize` for a recipe, a network's name or `file.py:name`, with fresh weights.
+def build_named(name: str, shape: PictureShape | None = None, classes: int = 10) -> tuple[nn.Module, PictureShape]:
+    """The network of a recipe, of a network's name or of `file.py:name`, with fresh weights, and its pictures' shape.
 
     What `shape` and the heads leave open is taken from the recipe, or from one that uses the network; a variant such
     as `photos-convnet-dropout` takes it from the network it is named after. Raises SettingsError for unknown names.
 
-    >>> summarize_named("mnist-convnet").parameters
+    >>> network, shape = build_named("mnist-convnet")
+    >>> summarize(network, shape, "mnist-convnet").parameters
     93322
     """
     recipes = [settings.load(recipe) for recipe in settings.recipe_names()]
@@ -167,7 +168,7 @@ def summarize_named(name: str, shape: PictureShape | None = None, classes: int =
     model = akin.model if akin.recipe == name else akin.model.but(network=name)
     shape = shape or PictureShape(*(akin.pixels.size or (28, 28)), akin.pixels.channels or 1)
     heads = tuple(_head(key, head, classes) for key, head in (akin.heads or {"label": HeadSettings()}).items())
-    return summarize(networks.build(model, shape, heads), shape, name)
+    return networks.build(model, shape, heads), shape
 
 
 def _head(name: str, head: HeadSettings, classes: int) -> Head:
@@ -198,7 +199,7 @@ class _Trace:
         self._running.pop()
         tensors = _tensors(output)
         if tensors:
-            self.outputs[name] = _picture_shape(tensors[0])
+            self.outputs[name] = shape_of_one(tensors[0])
         for tensor in tensors:
             storage = tensor.untyped_storage()
             self.storages[storage.data_ptr()] = storage
@@ -252,12 +253,6 @@ def _tensors(output: object) -> list[Tensor]:
         output = list(output.values())
     values = output if isinstance(output, list | tuple) else [output]
     return [value for value in values if isinstance(value, Tensor)]
-
-
-def _picture_shape(output: Tensor) -> tuple[int, ...]:
-    """Without the batch, and maps as height, width, channels."""
-    shape = tuple(output.shape[1:])
-    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
 
 
 def _total(name: str, layers: tuple[Layer, ...]) -> Layer:

@@ -10,6 +10,7 @@ import click
 
 from noonchi.cli.printing import JSON, TRUST, print_json
 from noonchi.errors import SettingsError
+from noonchi.results import printable
 
 
 @click.command()
@@ -18,25 +19,48 @@ from noonchi.errors import SettingsError
 @click.option(
     "--classes", type=click.IntRange(2, 100_000), default=10, show_default=True, help="Classes to tell apart."
 )
+@click.option("--diagram", type=click.Path(path_type=Path), metavar="F.svg", help="Draw the network as SVG.")
 @TRUST
 @JSON
-def summary(network: str, size: str | None, classes: int, trust_code: bool, as_json: bool) -> None:
+def summary(
+    network: str, *, size: str | None, classes: int, diagram: Path | None, trust_code: bool, as_json: bool
+) -> None:
     """Layers, shapes and parameters of NETWORK.
 
     NETWORK is a name (noonchi list networks), a recipe, your own as file.py:name, or a run folder.
     """
     from noonchi import classifier
-    from noonchi.summary import summarize, summarize_named
+    from noonchi.summary import build_named, summarize
 
+    if diagram:
+        _refuse_diagram(diagram)
     if Path(network).is_dir():
         loaded = classifier.load(network, trust_code=trust_code)
-        found = summarize(loaded.network, loaded.shape, network)
+        module, shape = loaded.network, loaded.shape
     else:
-        found = summarize_named(network, _shape(size), classes)
+        module, shape = build_named(network, _shape(size), classes)
+    found = summarize(module, shape, network)
+    if diagram:
+        _draw(diagram, module, shape, network)
     if as_json:
         print_json(found.to_json())
     else:
         click.echo(found.to_text(min(shutil.get_terminal_size().columns, 120)), nl=False)
+
+
+def _refuse_diagram(path: Path) -> None:
+    from noonchi import files
+
+    if path.suffix.lower() != ".svg":
+        raise SettingsError(f"--diagram {path}: the drawing is an SVG; give it a name that ends in .svg.")
+    files.refuse_place("--diagram", path)
+
+
+def _draw(path: Path, module: Any, shape: Any, network: str) -> None:
+    from noonchi import diagram, files
+
+    files.write(path, diagram.draw(module, shape, network))
+    click.echo(f"diagram in {printable(str(path))}", err=True)
 
 
 @click.command("list")

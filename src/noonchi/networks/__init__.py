@@ -18,7 +18,7 @@ from noonchi.networks.mlp import mlp
 from noonchi.networks.mnist_convnet import mnist_convnet
 from noonchi.networks.one_conv import one_conv
 from noonchi.networks.own import own_network, where_it_failed
-from noonchi.networks.parts import Builder, Heads, Layers, PictureShape, evaluating
+from noonchi.networks.parts import Builder, Heads, Layers, PictureShape, evaluating, shape_of_one
 from noonchi.networks.photos_convnet import photos_convnet, photos_convnet_dropout
 from noonchi.networks.photos_small import photos_small
 from noonchi.networks.two_branch import TwoBranch, digit_and_odd, digit_and_odd_deep
@@ -41,6 +41,7 @@ __all__ = [
     "obtainable",
     "pixel_defaults",
     "same_depth",
+    "shape_of_one",
 ]
 
 NETWORKS: dict[str, Builder] = {

@@ -146,6 +146,16 @@ class Concatenate(nn.Module):
         return torch.cat(branches, dim=1)
 
 
+def shape_of_one(output: Tensor) -> tuple[int, ...]:
+    """Of one picture of a batch: height, width, channels of a map, or the number of features.
+
+    >>> shape_of_one(torch.zeros(1, 32, 26, 24)), shape_of_one(torch.zeros(1, 10))
+    ((26, 24, 32), (10,))
+    """
+    shape = tuple(output.shape[1:])
+    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
+
+
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Within, the network is in evaluation mode and records no gradients; afterwards each layer's mode is as before."""
