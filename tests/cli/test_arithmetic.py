@@ -114,6 +114,12 @@ def test_the_walk_becomes_an_animated_picture(noonchi, here, name):
         (("5x5x1", "--out", "a.gif"), 2, "--out: a size has no numbers"),
         (("5x5x1", "--size", "5"), 2, "--size is what a picture is brought to"),
         ((*MATRIX, "--out", "a.gif"), 2, "--out: without weights nothing can be walked"),
+        ((*MATRIX, "--weights", ""), 2, "--weights: it holds no numbers"),
+        (
+            (*MATRIX, "--weights", "mean", "--padding", "9999"),
+            2,
+            "20001x20001 numbers, padding among them, are too many",
+        ),
         ((*MATRIX, "--weights", "sobel-z"), 2, "Did you mean"),
         ((*MATRIX, "--weights", "1 1; 1 1", "--kernel", "3"), 2, "--kernel: the weights are 2x2; leave it out"),
         ((*MATRIX, "--pool", "max", "--weights", "mean"), 2, "--weights: a pooling has none"),

@@ -150,9 +150,9 @@ def _layer(
     from noonchi import conv
 
     for option, given in (("--filters", filters), ("--weights", weights), ("--no-bias", no_bias)):
-        if pool and given:
+        if pool and given not in (None, False):
             raise SettingsError(f"{option}: a pooling has none; leave it out, or leave out --pool.")
-    numbers = conv.weights_of(weights) if weights else None
+    numbers = None if weights is None else conv.weights_of(weights)
     if numbers is not None and kernel not in (None, numbers.shape):
         size = "x".join(map(str, numbers.shape))
         raise SettingsError(f"--kernel: the weights are {size}; leave it out.")

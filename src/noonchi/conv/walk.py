@@ -16,6 +16,8 @@ from noonchi.errors import SettingsError
 from noonchi.pixels.decoding import header
 from noonchi.settings import PixelSettings
 
+_MOST_NUMBERS = 100_000
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -94,7 +96,7 @@ def walk(layer: Layer, matrix: Matrix, weights: Matrix | None = None) -> Walk:
     """Lays the kernel on every place it stops at, as PyTorch and Keras do: multiplied as it is, not turned over.
 
     Padding counts as 0 in a convolution and in an average, and not at all in a maximum, as in PyTorch. Raises
-    SettingsError where a dilated pooling finds nothing but padding.
+    SettingsError for more than 100,000 numbers, and where a dilated pooling finds nothing but padding.
 
     >>> from noonchi.conv.layer import layer
     >>> weights = np.array([[1.0, 0.0], [0.0, -1.0]])
@@ -103,6 +105,11 @@ def walk(layer: Layer, matrix: Matrix, weights: Matrix | None = None) -> Walk:
     ([[-4.0, -4.0], [-4.0, -4.0]], [[0.0, 0.0], [0.0, -4.0]])
     """
     assert (weights is None) == (layer.kind != "convolution")
+    height, width = (axis.size + sum(axis.padding) for axis in (layer.rows, layer.columns))
+    if height * width > _MOST_NUMBERS:
+        raise SettingsError(
+            f"{height}x{width} numbers, padding among them, are too many to walk over; at most {_MOST_NUMBERS:,} are."
+        )
     walked = Walk(layer, matrix, weights)
     if layer.kind == "max" and np.isnan(walked.windows).all(axis=(2, 3)).any():
         raise SettingsError("a window holds nothing but padding, which has no maximum; take less padding or dilation.")
