@@ -67,7 +67,7 @@ def arrange(sources: Sequence[Sequence[int]], sizes: Sequence[tuple[float, float
     left = min(slot.middle - slot.width / 2 for row in rows for slot in row)
     for row in rows:
         for slot in row:
-            slot.middle = round(slot.middle - left, 1)
+            slot.middle = float(round(slot.middle - left))  # whole pixels: upright lines stay sharp
     heights = [0.0] * len(rows)
     for slot, (_, height) in zip(slots, sizes, strict=True):
         heights[slot.row] = max(heights[slot.row], height)
