@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
+from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support
 
 from noonchi import metrics
 from noonchi.errors import DataError
@@ -225,3 +225,65 @@ def test_abstaining_scores_the_answers_that_are_sure_enough(least, coverage, acc
 def test_several_labels_are_sure_where_every_one_is():
     tags = Head("tags", "labels", ("a", "b"))
     assert metrics.sure_enough(tags, np.array([[0.95, 0.02], [0.95, 0.4]]), 0.9).tolist() == [True, False]
+
+
+# Of each class
+
+
+@pytest.mark.parametrize("head", [DIGIT, ODD, TAGS], ids=lambda head: head.kind)
+def test_precision_recall_and_f1_are_sklearns(head):
+    labels, probabilities = random_answers(head)
+    expected = precision_recall_fscore_support(labels, answers(head, probabilities))
+    found = metrics.class_scores(head, labels, probabilities)
+    assert [one.name for one in found] == list(head.classes)
+    for key, values in zip(("precision", "recall", "f1"), expected, strict=False):
+        assert [getattr(one, key).value for one in found] == pytest.approx(values.tolist())
+    assert [one.pictures for one in found] == expected[3].tolist()
+    macro = metrics.macro_f1(head, labels, probabilities)
+    assert macro.value == pytest.approx(expected[2].mean())
+    assert macro.interval[0] < macro.value < macro.interval[1]
+
+
+def test_a_class_that_neither_holds_nor_is_answered_has_no_scores_and_an_interval_that_says_nothing():
+    labels, probabilities = np.array([0, 0]), np.array([[0.9, 0.1, 0.0], [0.4, 0.6, 0.0]])
+    first, second, third = metrics.class_scores(Head("label", "classes", ("a", "b", "c")), labels, probabilities)
+    assert (first.precision.value, first.recall.value) == (1, 0.5)
+    assert (second.precision.value, second.recall.value, second.f1.value) == (0, None, 0)
+    assert (third.precision.value, third.f1.value, third.f1.interval) == (None, None, (0, 1))
+    assert metrics.macro_f1(Head("label", "classes", ("a", "b", "c")), labels, probabilities).value == pytest.approx(
+        1 / 3
+    )
+
+
+def test_the_interval_of_f1_holds_the_true_one_19_times_in_20():
+    numbers, head, held = np.random.default_rng(1), Head("odd", "binary", ("even", "odd")), 0
+    for _ in range(400):
+        labels = (numbers.random(80) < 0.3).astype(int)
+        said = np.where(numbers.random(80) < 0.85, labels, 1 - labels)
+        low, high = metrics.class_scores(head, labels, said[:, np.newaxis].astype(float))[1].f1.interval
+        held += low <= 2 * 0.3 * 0.85 / (0.3 + 0.3 * 0.85 + 0.7 * 0.15) <= high
+    assert 0.92 <= held / 400 <= 0.99
+
+
+def test_the_loss_lies_within_its_interval_which_narrows_with_more_pictures():
+    widths = []
+    for count in (100, 2000):
+        labels, probabilities = random_answers(DIGIT, count)
+        found = metrics.mean_loss(DIGIT, labels, probabilities)
+        assert found.value == head_scores(DIGIT, labels, probabilities).loss
+        assert found.interval[0] < found.value < found.interval[1]
+        widths.append(found.interval[1] - found.interval[0])
+    assert widths[1] < widths[0] / 3
+
+
+# Reliability
+
+
+@pytest.mark.parametrize("head", [DIGIT, ODD, TAGS], ids=lambda head: head.kind)
+def test_the_bins_hold_every_answer_where_its_probability_says(head):
+    labels, probabilities = random_answers(head)
+    bins = metrics.reliability(head, labels, probabilities)
+    assert sum(one.answers for one in bins) == labels.size
+    assert all(one.low <= one.said <= one.high for one in bins)
+    right = sum(one.answers * one.right.value for one in bins)
+    assert right == pytest.approx((answers(head, probabilities) == labels).sum())

@@ -1,16 +1,19 @@
 """Arithmetic on labels and probabilities, with intervals."""
 
 import math
+from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
 
 from noonchi.errors import DataError
-from noonchi.results import Head, HeadScores, Sure
+from noonchi.results import Bin, ClassScores, Head, HeadScores, Measured, Sure
 
 # keeps the logarithm of a probability of 0 finite: at most 87.3 a picture
 _LEAST = float(np.finfo(np.float32).tiny)
 _GOLDEN = (math.sqrt(5) - 1) / 2
+_RESAMPLES = 500
+"""Of a bootstrap: its ends then lie between the 12th and 13th lowest and highest."""
 
 
 def wilson_interval(right: float, total: int, level: float = 0.95) -> tuple[float, float]:
@@ -120,21 +123,107 @@ def best_temperature(head: Head, labels: np.ndarray, probabilities: np.ndarray) 
     return math.exp((low + high) / 2)
 
 
-def calibration_error(head: Head, labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error: how far shares of right answers lie from their probabilities, as a mean over bins.
+def class_scores(head: Head, labels: np.ndarray, probabilities: np.ndarray) -> tuple[ClassScores, ...]:
+    """Precision, recall and F1 of each class, in class order, with Wilson's intervals.
 
-    Answers fall into bins of equal width by the probability of what is answered (Naeini et al. 2015); for `labels` each
-    class of a picture is an answer.
+    That of F1 comes from Wilson's for right / (pictures + answered - right), which F1 rises with (Lam, Gopal and Qian,
+    *Confidence Intervals for the F1 Score*, 2023: Wilson indirect).
+
+    >>> head = Head("odd", "binary", ("even", "odd"))
+    >>> [one.recall.value for one in class_scores(head, np.array([0, 1, 1]), np.array([[0.2], [0.4], [0.9]]))]
+    [1.0, 0.5]
+    """
+    counts = [_by_class(head, which).tolist() for which in _held(head, labels, answers(head, probabilities))]
+    return tuple(_scores_of(name, *numbers) for name, *numbers in zip(head.classes, *counts, strict=True))
+
+
+def macro_f1(head: Head, labels: np.ndarray, probabilities: np.ndarray) -> Measured:
+    """The mean F1 of those classes that occur, each counted alike, with a bootstrap interval over pictures.
+
+    >>> head = Head("odd", "binary", ("even", "odd"))
+    >>> macro_f1(head, np.array([0, 1]), np.array([[0.2], [0.9]]))
+    Measured(value=1.0, interval=(1.0, 1.0))
+    """
+    held = _held(head, labels, answers(head, probabilities))
+
+    def mean(weights: np.ndarray) -> float:
+        pictures, answered, right = (_by_class(head, which, weights) for which in held)
+        return float(
+            (2 * right[right > 0] / (pictures + answered)[right > 0]).sum() / max(1, ((pictures + answered) > 0).sum())
+        )
+
+    return Measured(mean(np.ones(len(labels))), _ends([mean(weights) for weights in _resampled(len(labels))]))
+
+
+def mean_loss(head: Head, labels: np.ndarray, probabilities: np.ndarray) -> Measured:
+    """The loss of `head_scores` with a bootstrap interval over pictures.
+
+    >>> head = Head("odd", "binary", ("even", "odd"))
+    >>> mean_loss(head, np.array([0, 1]), np.array([[0.5], [0.5]])).interval[0].__round__(3)
+    0.693
+    """
+    losses = _losses(head, labels, probabilities.astype(np.float64)).reshape(len(labels), -1).mean(axis=1)
+    means = [float(weights @ losses) / len(losses) for weights in _resampled(len(losses))]
+    return Measured(float(losses.mean()), _ends(means))
+
+
+def share(some: int, total: int) -> Measured:
+    """A share of independent cases, with Wilson's interval.
+
+    >>> share(0, 0).value is None
+    True
+    """
+    return Measured(some / total if total else None, wilson_interval(some, total))
+
+
+def reliability(head: Head, labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> tuple[Bin, ...]:
+    """How many answers are right, by the probability of what is answered, in bins of equal width; empty ones left out.
+
+    For `labels` each class of a picture is an answer; the intervals count them as independent (Naeini et al. 2015).
+
+    >>> head = Head("odd", "binary", ("even", "odd"))
+    >>> [one.right.value for one in reliability(head, np.array([0, 1, 0]), np.array([[0.1], [0.9], [0.7]]))]
+    [0.0, 1.0]
+    """
+    right = (answers(head, probabilities) == labels).ravel()
+    sure = probabilities.max(axis=1) if head.kind == "classes" else np.maximum(probabilities, 1 - probabilities).ravel()
+    bin_of = np.minimum((sure * bins).astype(int), bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
+    rights, sums = (np.bincount(bin_of, values, bins) for values in (right, sure))
+    return tuple(
+        Bin(
+            at / bins,
+            (at + 1) / bins,
+            int(counts[at]),
+            float(sums[at] / counts[at]),
+            share(int(rights[at]), int(counts[at])),
+        )
+        for at in np.flatnonzero(counts).tolist()
+    )
+
+
+def calibration_error(head: Head, labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: how far shares of right answers lie from their probabilities, as a mean over the bins
+    of `reliability` (Naeini et al. 2015).
 
     >>> head = Head("odd", "binary", ("even", "odd"))
     >>> round(calibration_error(head, np.array([0, 1]), np.array([[0.1], [0.9]])), 3)
     0.1
     """
-    right = (answers(head, probabilities) == labels).ravel()
-    sure = probabilities.max(axis=1) if head.kind == "classes" else np.maximum(probabilities, 1 - probabilities).ravel()
-    bin_of = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = np.bincount(bin_of, right, bins) - np.bincount(bin_of, sure, bins)
-    return float(np.abs(gaps).sum() / len(sure))
+    found = reliability(head, labels, probabilities, bins)
+    total = sum(one.answers for one in found)
+    return sum(one.answers * abs((one.right.value or 0.0) - one.said) for one in found) / total
+
+
+def certainty(head: Head, probabilities: np.ndarray) -> np.ndarray:
+    """How probable each answer (n,) is; for `labels` the least sure of its classes, either way.
+
+    >>> certainty(Head("odd", "binary", ("even", "odd")), np.array([[0.25], [0.5]]))
+    array([0.75, 0.5 ])
+    """
+    if head.kind == "classes":
+        return np.asarray(probabilities.max(axis=1))
+    return np.asarray(np.maximum(probabilities, 1 - probabilities).min(axis=1))
 
 
 def sure_enough(head: Head, probabilities: np.ndarray, least: float) -> np.ndarray:
@@ -143,9 +232,7 @@ def sure_enough(head: Head, probabilities: np.ndarray, least: float) -> np.ndarr
     >>> sure_enough(Head("odd", "binary", ("even", "odd")), np.array([[0.05], [0.6]]), 0.9)
     array([ True, False])
     """
-    if head.kind == "classes":
-        return np.asarray(probabilities.max(axis=1) >= least)
-    return np.asarray(np.maximum(probabilities, 1 - probabilities).min(axis=1) >= least)
+    return np.asarray(certainty(head, probabilities) >= least)
 
 
 def sure_scores(head: Head, labels: np.ndarray, probabilities: np.ndarray, least: float) -> Sure:
@@ -174,6 +261,38 @@ def improves(monitor: str, value: float, best: float | None, min_delta: float) -
         return math.isfinite(value)
     gain = best - value if monitor.endswith("loss") else value - best
     return gain > min_delta
+
+
+def _held(head: Head, labels: np.ndarray, answered: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(picture, class) of all that holds, of all that was answered, and of what is both."""
+    if head.kind == "labels":
+        return [(which.nonzero()[0], which.nonzero()[1]) for which in (labels, answered, labels * answered)]
+    right = np.flatnonzero(labels == answered)
+    return [(np.arange(len(labels)), labels), (np.arange(len(labels)), answered), (right, labels[right])]
+
+
+def _by_class(head: Head, which: tuple[np.ndarray, np.ndarray], weights: np.ndarray | None = None) -> np.ndarray:
+    pictures, classes = which
+    return np.bincount(classes, None if weights is None else weights[pictures], len(head.classes))
+
+
+def _scores_of(name: str, pictures: int, answered: int, right: int) -> ClassScores:
+    f1 = 2 * right / (pictures + answered) if pictures + answered else None
+    low, high = (2 * end / (1 + end) for end in wilson_interval(right, pictures + answered - right))
+    precision, recall = share(right, answered), share(right, pictures)
+    return ClassScores(name, pictures, answered, right, precision, recall, Measured(f1, (low, high)))
+
+
+def _resampled(count: int) -> Iterator[np.ndarray]:
+    """How often each picture is drawn, where as many are drawn as there are (Efron 1979); the same draws every time."""
+    numbers = np.random.default_rng(0)
+    for _ in range(_RESAMPLES):
+        yield np.bincount(numbers.integers(count, size=count), minlength=count).astype(np.float64)
+
+
+def _ends(values: list[float]) -> tuple[float, float]:
+    low, high = np.quantile(values, (0.025, 0.975)).tolist()
+    return low, high
 
 
 def _losses(head: Head, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

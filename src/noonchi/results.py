@@ -105,6 +105,61 @@ class Sure:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A number worked out from a sample of pictures, and where it may lie for all pictures of that kind."""
+
+    value: float | None
+    """None where there is nothing to work it out from, such as the precision of a class that was never answered."""
+    interval: tuple[float, float]
+    """95 %."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {"value": self.value, "interval": list(self.interval)}
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """How one class of a head was told from the others."""
+
+    name: str
+    pictures: int
+    """That it holds of."""
+    answered: int
+    """Pictures that it was the answer for, or among the answers."""
+    right: int
+    """Of both."""
+    precision: Measured
+    """Of its answers, the share that is right."""
+    recall: Measured
+    """Of its pictures, the share that was found."""
+    f1: Measured
+    """The harmonic mean of precision and recall."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        counts = {"name": self.name, "pictures": self.pictures, "answered": self.answered, "right": self.right}
+        return counts | {key: getattr(self, key).to_json() for key in ("precision", "recall", "f1")}
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Answers of about the same probability, and how many of them are right."""
+
+    low: float
+    high: float
+    answers: int
+    said: float
+    """Their mean probability."""
+    right: Measured
+    """Share that is right."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return asdict(self) | {"right": self.right.to_json()}
+
+
+@dataclass(frozen=True)
 class HeadScores:
     """How one head did on a set of pictures."""
 
@@ -212,6 +267,21 @@ class Prediction:
             if abstain is not None:
                 out[head]["sure"] = self.is_sure(head, abstain)
         return out
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture within a page's own text."""
+
+    uri: str
+    """The `src` of an `img`."""
+    width: int
+    height: int
+
+    @property
+    def small(self) -> bool:
+        """So small that it is shown larger than it is, with square pixels."""
+        return max(self.width, self.height) < 72
 
 
 def printable(text: str) -> str:

@@ -1,24 +1,16 @@
 """A check as one page that needs nothing else: text, numbers and small pictures."""
 
-import base64
-import io
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment
-from PIL import Image
 
-from noonchi import pixels
 from noonchi.check.copies import labels_of
 from noonchi.check.findings import Finding, Report
-from noonchi.check.looks import sizes
-from noonchi.pixels.decoding import PictureError
-from noonchi.results import printable
-from noonchi.settings import PixelSettings
+from noonchi.pixels.thumbnails import thumbnails
+from noonchi.results import Thumbnail, printable
 from noonchi.sources.index import Index
 
 MOST_CASES = 24
@@ -28,8 +20,6 @@ MOST_SUSPECTS = 200
 MOST_PICTURES = 8
 """Pictures shown of a case."""
 _MOST_CLASSES = 100
-_SIDE = 144
-_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -39,14 +29,7 @@ class _Shown:
     name: str
     about: str = ""
     """Its split and labels."""
-    uri: str = ""
-    width: int = 0
-    height: int = 0
-
-    @property
-    def small(self) -> bool:
-        """Shown larger than it is, with square pixels."""
-        return max(self.width, self.height) < _SIDE // 2
+    thumbnail: Thumbnail | None = None
 
 
 def render(report: Report, index: Index) -> str:
@@ -55,7 +38,7 @@ def render(report: Report, index: Index) -> str:
 
     Whatever names hold is shown as text: the template escapes, and the page's own policy forbids scripts.
     """
-    shown = _thumbnails(report, index)
+    shown = _pictures(report, index)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_printed)
     template = environment.from_string(package_files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.render(
@@ -101,27 +84,13 @@ def _table(report: Report, head: str) -> dict[str, Any]:
     }
 
 
-def _thumbnails(report: Report, index: Index) -> dict[str, _Shown]:
+def _pictures(report: Report, index: Index) -> dict[str, _Shown]:
     """The pictures that the page shows, by their ids; ones that cannot be read are left out."""
     groups = [group for finding in report.findings for group in finding.groups[: _most(finding)]]
     names = {name for group in groups for name in group.pictures[:MOST_PICTURES]}
     some = index.only(np.array([name in names for name in index.ids], dtype=bool))
-    sides = sizes(some).tolist()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = pool.map(lambda at: _thumbnail(some, at, *sides[at]), range(len(some)))
-        return {one.name: one for one in made if one}
-
-
-def _thumbnail(index: Index, at: int, height: int, width: int) -> _Shown | None:
-    scale = min(1.0, _SIDE / max(width, height, 1))
-    width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    pictures: Any = index.array if index.files is None else index.files
-    try:
-        image = Image.fromarray(pixels.read(pictures[at], PixelSettings(size=(height, width), channels=3)))
-    except PictureError:
-        return None
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=_QUALITY)
-    uri = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
-    about = f"{index.splits[at]}, {labels_of(index, at)}"
-    return _Shown(index.ids[at], about, uri, width, height)
+    return {
+        some.ids[at]: _Shown(some.ids[at], f"{some.splits[at]}, {labels_of(some, at)}", made)
+        for at, made in enumerate(thumbnails(some.pictures))
+        if made
+    }

@@ -1,7 +1,7 @@
 """What a source gives: first `Raw`, as the data tell it; then an `Index`, with heads and splits settled."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -83,6 +83,14 @@ class Index:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def pictures(self) -> Sequence[Path | Images]:
+        """What `pixels.read` takes, one a picture."""
+        if self.files is not None:
+            return self.files
+        assert self.array is not None
+        return list(self.array)
 
     def positions(self, split: Split) -> Codes:
         """Positions of a split's pictures, ascending."""
