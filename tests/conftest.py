@@ -3,6 +3,7 @@
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,22 @@ def noonchi(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         return Answer(cli._run(), *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Opens a page in a real Chromium and gives what the page is then, as HTML; options are Chromium's own."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs Chromium, such as Debian's package of that name")
+    own = tmp_path_factory.mktemp("chromium")
+
+    def browse(page: Path, *options: str) -> str:
+        still = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={own}")
+        command = [found, *still, *(options or ["--dump-dom"]), page.resolve().as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+    return browse
 
 
 @pytest.fixture(scope="session")

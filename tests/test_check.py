@@ -554,7 +554,13 @@ def notes_of_training(data, tmp_path):
     import noonchi
 
     shown = []
-    quick = ["record.plots=false", "record.tensorboard=false", "device.precision=float32", "pixels.size=[8, 8]"]
+    quick = [
+        "record.plots=false",
+        "record.tensorboard=false",
+        "record.report=false",
+        "device.precision=float32",
+        "pixels.size=[8, 8]",
+    ]
     noonchi.train(data, "mnist-one-conv", out=tmp_path / "run", epochs=1, overrides=quick, show=shown.append)
     return [event.text for event in shown if isinstance(event, Note) and "decoded pictures" not in event.text]
 

@@ -15,7 +15,8 @@ from PIL import Image
 
 from noonchi import cli, networks, settings
 
-QUICK = ("--set", "record.plots=false", "--set", "record.tensorboard=false", "--set", "device.precision=float32")
+SETTINGS = ("record.plots=false", "record.tensorboard=false", "record.report=false", "device.precision=float32")
+QUICK = tuple(word for setting in SETTINGS for word in ("--set", setting))
 SMALL = ("--recipe", "mnist-one-conv", "--set", "pixels.size=[8, 8]", *QUICK)
 CLASSES = ("=cmd()", "cat", "눈치")
 
@@ -35,7 +36,7 @@ def train_here(folder, data, *arguments):
     """A run trained by `noonchi.train` itself, for tests of what comes after."""
     import noonchi
 
-    quick = [*QUICK[1::2], "batches.size=8", "pixels.size=[8, 8]", *arguments]
+    quick = [*SETTINGS, "batches.size=8", "pixels.size=[8, 8]", *arguments]
     return noonchi.train(data, "mnist-one-conv", out=folder, epochs=1, overrides=quick, show=lambda _: None).folder
 
 

@@ -11,7 +11,13 @@ from noonchi.networks import PictureShape
 from noonchi.results import Epoch, Head, Note, Reading
 from noonchi.settings import ModelSettings
 
-QUICK = ["record.plots=false", "record.tensorboard=false", "device.precision=float32", "device.threads=1"]
+QUICK = [
+    "record.plots=false",
+    "record.tensorboard=false",
+    "record.report=false",
+    "device.precision=float32",
+    "device.threads=1",
+]
 FROZEN = ["model.network=photos-small", "model.freeze=block3", "pixels.size=[32, 32]", "batches.size=8"]
 KIND = (Head("label", "binary", ("a", "b")),)
 

@@ -134,7 +134,8 @@ import numpy as np
 import noonchi
 
 data = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8), np.arange(40) % 2
-changes = ["record.plots=false", "record.tensorboard=false", "fit.ema_decay=0.9", "fit.clip_norm=1"]
+changes = ["record.plots=false", "record.tensorboard=false", "record.report=false"]
+changes += ["fit.ema_decay=0.9", "fit.clip_norm=1"]
 for name in ("sgd", "rmsprop", "adam", "adamw"):
     folder = f"{sys.argv[1]}/{name}"
     noonchi.train(data, "mnist-one-conv", out=folder, epochs=1, overrides=[*changes, f"fit.optimizer={name}"])

@@ -10,7 +10,13 @@ import noonchi
 from noonchi.errors import DataError, RunError
 from noonchi.score import score
 
-QUICK = ("record.plots=false", "record.tensorboard=false", "device.precision=float32", "pixels.size=[8, 8]")
+QUICK = (
+    "record.plots=false",
+    "record.tensorboard=false",
+    "record.report=false",
+    "device.precision=float32",
+    "pixels.size=[8, 8]",
+)
 
 
 def ignore(event):
@@ -94,7 +100,7 @@ def test_changed_pictures_of_its_own_are_refused(trained, tmp_path, bars):
 
 def test_two_heads_are_scored_with_the_losses_weighed_as_in_training(tmp_path, bars):
     data = save(tmp_path / "a.npz", *bars(60))
-    overrides = (*QUICK[:3], "heads.odd.loss_weight=0.5")
+    overrides = (*QUICK[:-1], "heads.odd.loss_weight=0.5")
     run = noonchi.train(data, "mnist-digit-and-odd", out=tmp_path / "run", epochs=1, overrides=overrides, show=ignore)
     scores = score(run.folder, show=ignore)
     assert scores.to_json() == run.test.to_json()

@@ -14,7 +14,13 @@ from noonchi import files, networks, settings
 from noonchi.errors import DataError, RunError, SettingsError
 from noonchi.results import Epoch, Note, Step
 
-QUICK = ("record.plots=false", "record.tensorboard=false", "device.precision=float32", "pixels.size=[8, 8]")
+QUICK = (
+    "record.plots=false",
+    "record.tensorboard=false",
+    "record.report=false",
+    "device.precision=float32",
+    "pixels.size=[8, 8]",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -84,12 +90,13 @@ def test_a_network_learns_what_can_be_told_at_a_glance(bars):
 
 
 def test_the_folder_of_a_run_holds_what_it_should_and_no_more(bars):
-    folder = train(bars(40), "record.plots=true", "record.tensorboard=true").folder
+    folder = train(bars(40), "record.plots=true", "record.tensorboard=true", "record.report=true").folder
     held = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.parent != folder / "tensorboard"}
     saved = {"classifier.json", "weights.safetensors"}
     training = {"training.json", "training.safetensors"}
     assert held == (
         {"recipe.toml", "splits.csv", "history.csv", "test.json", "train.log", "best", "last", "tensorboard", "plots"}
+        | {"versions.json", "report.html"}
         | {"answers", "answers/val.npz", "answers/test.npz"}
         | {"plots/loss.png", "plots/accuracy.png"}
         | {f"best/{name}" for name in saved}
@@ -98,8 +105,8 @@ def test_the_folder_of_a_run_holds_what_it_should_and_no_more(bars):
     assert len(list((folder / "tensorboard").iterdir())) == 1
 
 
-def test_plots_and_tensorboard_can_be_left_out(bars):
-    assert {"plots", "tensorboard"}.isdisjoint(path.name for path in train(bars(40)).folder.iterdir())
+def test_plots_tensorboard_and_report_can_be_left_out(bars):
+    assert {"plots", "tensorboard", "report.html"}.isdisjoint(path.name for path in train(bars(40)).folder.iterdir())
 
 
 def test_history_has_a_row_an_epoch_with_keras_names(bars):
@@ -234,14 +241,14 @@ def test_an_archive_keeps_its_splits(tmp_path, bars):
 
 def test_without_a_recipe_one_is_picked_and_named(bars):
     shown = []
-    noonchi.train(bars(40, side=28), epochs=1, overrides=QUICK[:3], show=shown.append)
+    noonchi.train(bars(40, side=28), epochs=1, overrides=QUICK[:-1], show=shown.append)
     assert Note("recipe small-pictures, for 40 grey pictures of 28x28") in shown
 
 
 def test_without_a_recipe_photos_get_one_for_photos(tmp_path, bars):
     draw_class_folders(tmp_path / "photos", bars)
     shown = []
-    run = noonchi.train(tmp_path / "photos", epochs=1, size=128, overrides=QUICK[:3], show=shown.append)
+    run = noonchi.train(tmp_path / "photos", epochs=1, size=128, overrides=QUICK[:-1], show=shown.append)
     assert Note("recipe photos-transfer, for 20 grey pictures larger than 64x64") in shown
     assert run.classifier.shape == (128, 128, 3)
 
@@ -363,7 +370,7 @@ def test_a_loss_that_is_no_number_stops_training_and_what_was_saved_is_whole(bar
 def test_small_colour_pictures_get_the_recipe_for_small_ones(tmp_path, bars):
     images, labels = bars(40, classes=2, side=32, channels=3)
     shown = []
-    noonchi.train((images, labels), epochs=1, out=tmp_path / "run", overrides=QUICK[:3], show=shown.append)
+    noonchi.train((images, labels), epochs=1, out=tmp_path / "run", overrides=QUICK[:-1], show=shown.append)
     assert Note("recipe small-pictures, for 40 colour pictures of 32x32") in shown
 
 

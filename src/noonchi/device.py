@@ -2,10 +2,12 @@
 
 import ctypes
 import hashlib
+import importlib.metadata
 import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -39,6 +41,35 @@ def prepare(settings: DeviceSettings) -> DeviceSettings:
 def _cores() -> int:
     """Those this process may use: fewer than the machine has within a container or a batch job."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions(name: str) -> dict[str, str]:
+    """What decides a run's bits beside its recipe: the versions, by name, and as `machine` the system and the device.
+
+    >>> sorted(versions("cpu"))[-2:]
+    ['timm', 'torch']
+    """
+    found = {"noonchi": _version("noonchi"), "python": platform.python_version(), "torch": torch.__version__}
+    found |= {package: _version(package) for package in ("numpy", "timm")}
+    where = torch.cuda.get_device_name() if name == "cuda" else _processor()
+    return found | {"machine": f"{where}, {platform.system()} {platform.release()}"}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _processor() -> str:
+    """Its name as the system tells it, and its kind where the system tells none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(named), platform.processor() or platform.machine())
 
 
 def keep_freed_memory() -> None:

@@ -142,7 +142,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         history = []
         recipe, extra = (self.recipe, []) if self.recipe else _recipe_for(self.picture_shape_)
         if self.out is None:
-            extra += ["record.tensorboard=false", "record.plots=false"]
+            extra += ["record.tensorboard=false", "record.plots=false", "record.report=false"]
         with _folder(self.out) as folder, Terminal() if self.verbose else nullcontext(_say_nothing) as tell:
 
             def show(event: "Event") -> None:

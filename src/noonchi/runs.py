@@ -1,5 +1,6 @@
 """What a run is made from, and its folder: its name, its lock and its log."""
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -18,9 +19,13 @@ from noonchi.settings import PixelSettings, RunSettings, ThenSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Event, epoch_line
 
-RECIPE, SPLITS, RESULT = "recipe.toml", "splits.csv", "test.json"
+RECIPE, SPLITS, RESULT, REPORT = "recipe.toml", "splits.csv", "test.json", "report.html"
+UNUSABLE, VERSIONS = "unusable.csv", "versions.json"
 _LOCK, _LOG = ".lock", "train.log"
 _BEFORE_A_RUN = {_LOCK, _LOG, SPLITS}
+_LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ (.*)")
+_EPOCH_LINE = re.compile(r" *\d+ +\d+\.\ds  \S+ ")
+"""As `terminal.epoch_line` writes it."""
 _SMALL = 64
 """Pixels a side up to which `small-pictures` is picked: its three convolutions see most of such a picture."""
 
@@ -157,6 +162,46 @@ def refuse_code(place: Path, run: RunSettings, *, trust_code: bool) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Logged:
+    """What `train.log` holds."""
+
+    notes: tuple[str, ...]
+    """Each once, in the order they were first shown."""
+    begun: str
+    ended: str
+    """As `2026-01-31 23:59:59`, of the first line and of the last; empty without a log."""
+
+
+def logged(folder: Path) -> Logged:
+    """What a run's log holds but for its epochs."""
+    try:
+        text = (folder / _LOG).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    lines = [found.groups() for found in map(_LOG_LINE.match, text.splitlines()) if found]
+    notes = dict.fromkeys(told for _, told in lines if not _EPOCH_LINE.match(told))
+    return Logged(tuple(notes), lines[0][0] if lines else "", lines[-1][0] if lines else "")
+
+
+def load_result(folder: Path) -> dict[str, Any]:
+    """What `test.json` holds. Raises RunError for a run that is not finished."""
+    try:
+        return dict(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise RunError(f"'{folder}' is not finished; go on with: noonchi train --resume {folder}") from None
+    except (OSError, ValueError, TypeError):
+        raise RunError(f"'{folder / RESULT}' is damaged. Restore it from a copy, or train again.") from None
+
+
+def load_versions(folder: Path) -> dict[str, str]:
+    """With what a run was trained, by name; empty for a run that does not record it."""
+    try:
+        return {str(name): str(version) for name, version in json.loads((folder / VERSIONS).read_text()).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
 @contextmanager
 def opened(folder: Path, show: Show) -> Iterator[Show]:
     """Holds a run's folder against a second process; what is shown also goes to `train.log`.
@@ -236,5 +281,5 @@ def _remove(folder: Path) -> None:
 
 
 def write_result(run: Run) -> None:
-    """`test.json`, the last file of a run."""
+    """`test.json`, which makes a run a finished one."""
     files.write_json(run.folder / RESULT, run.to_json())

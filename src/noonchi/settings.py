@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeVar, cast
@@ -347,6 +347,8 @@ class RecordSettings(Settings):
     """Keep a classifier each time `fit.monitor` improves, as `improved/<epoch>-<value>`."""
     plots: Annotated[bool, Field(strict=True)] = True
     """Curves of each metric as `plots/*.png`, when training ends."""
+    report: Annotated[bool, Field(strict=True)] = True
+    """All about the run as one page, `report.html`, when training ends."""
 
 
 class RunSettings(Settings):
@@ -392,6 +394,7 @@ FLAGS = {
     "seed": "seed",
     "device": "device.name",
     "overrides_file": "data.overrides",
+    "report": "record.report",
 }
 """Settings that have a short name, as an option of `train` and in Python."""
 
@@ -429,7 +432,11 @@ def changes(overrides: Iterable[str], size: int | None = None, **flags: Any) -> 
     >>> changes(["fit.momentum=0.9"], 28, seed=7, lr=None)
     ['seed=7', 'pixels.size=[28, 28]', 'fit.momentum=0.9']
     """
-    short = [f"{FLAGS[flag]}={value}" for flag, value in flags.items() if value is not None]
+    short = [
+        f"{FLAGS[flag]}={_written(value) if isinstance(value, bool) else value}"
+        for flag, value in flags.items()
+        if value is not None
+    ]
     short += [f"pixels.size=[{size}, {size}]"] if size is not None else []
     return [*short, *([overrides] if isinstance(overrides, str) else overrides)]
 
@@ -464,10 +471,47 @@ def described() -> dict[str, str]:
     }
 
 
+class Changed(NamedTuple):
+    """A setting that has not its default; both values as a recipe holds them, the default empty where it is not set."""
+
+    name: str
+    value: str
+    default: str
+
+
+def changed(run: RunSettings) -> list[Changed]:
+    """The settings of a run, by their dotted path, that are not the defaults, but for its names, data and seed.
+
+    >>> changed(RunSettings(fit={"epochs": 3}, model={"dropout": 0.5}))
+    [Changed(name='model.dropout', value='0.5', default=''), Changed(name='fit.epochs', value='3', default='5')]
+    """
+    known = {"recipe", "about", "seed", "data.source"}
+    usual = dict(_flat(RunSettings().but(heads={name: {} for name in run.heads}, then=[{}] * len(run.then)).table()))
+    return [
+        Changed(name, value, usual.get(name, ""))
+        for name, value in _flat(run.table())
+        if name not in known and value != usual.get(name)
+    ]
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The values of nested tables by dotted path, as TOML writes them."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for number, inner in enumerate(value, 1):
+            yield from _flat(inner, f"{path}[{number}]")
+    else:
+        yield path, _written(value)
+
+
 def _default(value: Any) -> str:
-    if value is None:
-        return "not set"
-    return str(value).lower() if isinstance(value, bool) else json.dumps(value)
+    return "not set" if value is None else _written(value)
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def to_toml(settings: Settings) -> str:

@@ -27,6 +27,7 @@ from noonchi import (
     parts,
     pixels,
     report,
+    reporting,
     runs,
     settings,
     sources,
@@ -73,7 +74,8 @@ def train(
 
     `data` is a folder, a CSV, an .npz, a folder of IDX files, a built-in name, or arrays (images, labels). Without a
     `recipe` one is picked by the data. `overrides` are `"section.key=value"`; `epochs`, `batch_size`, `lr`, `size`
-    (pixels a side), `seed`, `device` and `overrides_file` (`data.overrides`) are short for the usual ones. `out` is
+    (pixels a side), `seed`, `device`, `overrides_file` (`data.overrides`) and `report` (`record.report`) are short for
+    the usual ones. `out` is
     the run's folder, else the next `runs/<data>-<recipe>-<n>`. A recipe file that names a Python network needs
     `trust_code`; one named in `overrides` does not. `show` is called with each `Note`, `Reading`, `Step` and `Epoch`;
     without it they go to the terminal. Raises SettingsError, DataError and RunError, and StoppedError where a signal
@@ -160,10 +162,11 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             sources.write_splits(folder / runs.SPLITS, index)
             files.write(folder / runs.RECIPE, settings.to_toml(run))
             if index.unusable:
-                sources.write_unusable(folder / "unusable.csv", index)
+                sources.write_unusable(folder / runs.UNUSABLE, index)
         elif checkpoint.restore(folder / "last", state):
             goes_on = f"goes on in epoch {state.epoch}, step {state.step + 1}"
             tell(Note(f"the run {'had ended; scoring it again' if parts.ended(run, state) else goes_on}"))
+        files.write_json(folder / runs.VERSIONS, device.versions(run.device.name))
         _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
         while (further := parts.following(run, state)) is not None:
             tell(Note(f"part {further + 1} of {len(run.parts)}: {parts.about(run.parts[further])}"))
@@ -171,7 +174,10 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
         if state.part < len(run.then):
             tell(Note(f"accuracy {parts.accuracy(state):.4g} is enough: what was to follow is passed over"))
-        return _finish(folder, run, index, material, state)
+        finished = _finish(folder, run, index, material, state)
+        if run.record.report:
+            _report(folder, index, tell)
+        return finished
 
 
 def _warn(index: Index, run: RunSettings, show: Show) -> None:
@@ -305,6 +311,15 @@ def _finish(folder: Path, run: RunSettings, index: Index, material: _Material, s
     finished = Run(folder, epochs=len(state.history), seconds=seconds, val=val, test=test)
     runs.write_result(finished)
     return finished
+
+
+def _report(folder: Path, index: Index, show: Show) -> None:
+    """The run is whole without it: what goes wrong here is told, and no more."""
+    try:
+        reporting.write(folder / runs.REPORT, reporting.gather(folder, index))
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        show(Note(f"the report could not be made ({reason}); the run is whole. Try: noonchi report {folder}"))
 
 
 def _keep_answers(folder: Path, split: Split, index: Index, pictures: Batches, found: Answered) -> None:

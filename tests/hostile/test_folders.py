@@ -19,7 +19,13 @@ from noonchi.results import Epoch, Reading
 from noonchi.settings import DataSettings
 from noonchi.sources import load
 
-SETTINGS = ("pixels.size=[8, 8]", "record.plots=false", "record.tensorboard=false", "device.precision=float32")
+SETTINGS = (
+    "pixels.size=[8, 8]",
+    "record.plots=false",
+    "record.tensorboard=false",
+    "record.report=false",
+    "device.precision=float32",
+)
 QUICK = ("--recipe", "mnist-one-conv", "--epochs", 1, *(word for one in SETTINGS for word in ("--set", one)))
 FOLLOWING = DataSettings(follow_links=True)
 

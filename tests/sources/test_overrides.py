@@ -151,7 +151,11 @@ def test_a_column_of_the_datas_must_not_be_taken_for_the_files_own(tmp_path):
 def test_train_obeys_records_and_a_resume_refuses_other_overrides(noonchi, root, monkeypatch):
     monkeypatch.chdir(root.parent)
     write(Path("o.csv"), [Override("cat/bad.png", "drop"), relabel("cat/0.png", label="dog")])
-    quick = [word for one in ("record.plots=false", "record.tensorboard=false") for word in ("--set", one)]
+    quick = [
+        word
+        for one in ("record.plots=false", "record.tensorboard=false", "record.report=false")
+        for word in ("--set", one)
+    ]
     options = ("--recipe", "mnist-one-conv", "--epochs", 1, "--out", "run", "--overrides", "o.csv", *quick)
     answer = noonchi("train", "pets", *options)
     assert answer.code == 0
@@ -169,7 +173,7 @@ def test_train_obeys_records_and_a_resume_refuses_other_overrides(noonchi, root,
 def test_overrides_do_not_go_with_other_data(noonchi, root, monkeypatch):
     monkeypatch.chdir(root.parent)
     write(Path("o.csv"), [Override("cat/bad.png", "drop")])
-    settings = ["record.plots=false", "record.tensorboard=false"]
+    settings = ["record.plots=false", "record.tensorboard=false", "record.report=false"]
     package.train("pets", "mnist-one-conv", out="run", epochs=1, overrides=settings, overrides_file="o.csv", show=print)
     (root / "cat" / "bad.png").unlink()
     assert noonchi("val", "run", "--data", "pets").code == 0

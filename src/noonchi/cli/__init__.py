@@ -15,6 +15,7 @@ from noonchi.cli.checking import check
 from noonchi.cli.describing import list_, summary
 from noonchi.cli.looking import look
 from noonchi.cli.predicting import predict
+from noonchi.cli.reporting import report
 from noonchi.cli.training import train, val
 from noonchi.errors import NoonchiError
 from noonchi.results import printable
@@ -72,5 +73,5 @@ def noonchi() -> None:
     """Train, look into and use image classifiers."""
 
 
-for command in (train, val, predict, look, check, summary, conv, list_, cache_):
+for command in (train, val, predict, report, look, check, summary, conv, list_, cache_):
     noonchi.add_command(command)

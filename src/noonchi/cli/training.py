@@ -24,6 +24,7 @@ from noonchi.results import printable
 @click.option("--device", help="auto, cpu, cuda or mps.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder; runs/DATA-RECIPE-N if not given.")
 @overrides_option("A CSV of pictures to drop or relabel, as noonchi check writes it.")
+@click.option("--no-report", "report", flag_value=False, default=None, help="Leave out RUN/report.html.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped.")
 @TRUST
 @JSON
@@ -35,13 +36,15 @@ def train(
     DATA is a folder of pictures, a .csv, an .npz, a folder of IDX files, or a built-in name (noonchi list datasets).
     """
     given = {"DATA": data, "--recipe": recipe, "--set": options["overrides"], "--overrides": options["overrides_file"]}
-    given |= {f"--{name.replace('_', '-')}": value for name, value in options.items() if "overrides" not in name}
+    named = {"overrides", "overrides_file", "report"}
+    given |= {f"--{name.replace('_', '-')}": value for name, value in options.items() if name not in named}
+    given["--no-report"] = options["report"]
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if resume is not None and given:
         raise SettingsError(f"--resume changes nothing else, but {', '.join(given)} came; leave it out.")
     if resume is None and data is None:
         raise click.UsageError("DATA is missing: a folder of pictures, or a built-in name such as digits.")
-    from noonchi import training
+    from noonchi import runs, training
 
     with redirect_stdout(sys.stderr) if as_json else nullcontext():  # the user's network may print
         if resume is not None:
@@ -55,6 +58,8 @@ def train(
     for scores in filter(None, (run.val, run.test)):
         print_scores(scores)
     click.echo(f"run in {printable(str(run.folder))}")
+    if (page := run.folder / runs.REPORT).exists():
+        click.echo(f"report in {printable(str(page))}")
     click.echo(f"next: noonchi predict {printable(str(run.folder))} PICTURE...")
 
 

@@ -12,16 +12,19 @@ from noonchi.sources import arrays, builtin, folder, groups, heads, idx, npz, ov
 from noonchi.sources.aligned import aligned
 from noonchi.sources.index import Index, Raw
 from noonchi.sources.scan import Progress
-from noonchi.sources.splits import differences, write_splits, write_unusable
+from noonchi.sources.splits import as_index, differences, read_splits, read_unusable, write_splits, write_unusable
 
 __all__ = [
     "Data",
     "Index",
     "aligned",
+    "as_index",
     "differences",
     "lasting_name",
     "load",
     "picture_paths",
+    "read_splits",
+    "read_unusable",
     "refuse_place",
     "write_splits",
     "write_unusable",

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from noonchi import files
 from noonchi.errors import DataError
-from noonchi.results import inert
-from noonchi.settings import DataSettings
-from noonchi.sources.index import Index, Labels
+from noonchi.results import Head, HeadKind, inert
+from noonchi.settings import DataSettings, HeadSettings
+from noonchi.sources.index import Index, Labels, in_order
 
 
 def complete(
@@ -85,6 +85,45 @@ class Recorded:
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    def as_heads(self, asked: Mapping[str, HeadSettings]) -> tuple[Head, ...]:
+        """Its heads with those classes that pictures are of; a head's kind is the one asked for."""
+        return tuple(self._head(name, at, asked[name].kind or "classes") for at, name in enumerate(self.heads, 3))
+
+    def _head(self, name: str, column: int, kind: HeadKind) -> Head:
+        texts = {row[column] for row in self.rows}
+        parts = {part for text in texts for part in text.split("|") if part}
+        return Head(name, kind, in_order(parts if kind == "labels" else texts))
+
+
+def as_index(recorded: Recorded, name: str, heads: Sequence[Head]) -> Index:
+    """What was recorded as an index without its pictures; its heads may have classes that no picture is of.
+
+    >>> recorded = Recorded(("tags",), (("a", "train", "01", "dog|cat"), ("b", "val", "02", "")))
+    >>> as_index(recorded, "pets", [Head("tags", "labels", ("cat", "dog", "owl"))]).labels["tags"].tolist()
+    [[1, 1, 0], [0, 0, 0]]
+    """
+    columns = {head.name: [row[3 + at] for row in recorded.rows] for at, head in enumerate(heads)}
+    return Index(
+        name=name,
+        ids=tuple([row[0] for row in recorded.rows]),
+        hashes=tuple([row[2] for row in recorded.rows]),
+        splits=np.array([row[1] for row in recorded.rows], dtype=np.str_),
+        heads=tuple(heads),
+        labels={head.name: _labels(head, columns[head.name]) for head in heads},
+        files=(),
+        array=None,
+    )
+
+
+def _labels(head: Head, texts: Sequence[str]) -> Labels:
+    number = {name: at for at, name in enumerate(head.classes)}
+    if head.kind != "labels":
+        return np.array([number[text] for text in texts], dtype=np.int64)
+    rows = np.zeros((len(texts), len(number)), np.uint8)
+    for row, text in zip(rows, texts, strict=True):
+        row[[number[name] for name in text.split("|") if name]] = 1
+    return rows
+
 
 def write_splits(path: Path, index: Index) -> None:
     """Write `splits.csv`: id, split, hash and each head's class; the classes of a `labels` head joined by `|`.
@@ -135,6 +174,18 @@ def read_splits(path: Path) -> Recorded:
         tuple(name.removeprefix("'") for name in header[3:]),
         tuple(tuple([text.removeprefix("'") for text in row]) for row in rows),
     )
+
+
+def read_unusable(path: Path) -> list[tuple[str, str]]:
+    """(file, reason) of each row of an `unusable.csv`; none where it is not there. Raises DataError."""
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            _, *rows = csv.reader(file, strict=True)
+            return [(name.removeprefix("'"), reason.removeprefix("'")) for name, reason in rows]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"'{path}' cannot be read as an unusable.csv: {error}.") from None
 
 
 def differences(index: Index, path: Path) -> str | None:

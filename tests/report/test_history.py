@@ -10,6 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from noonchi import report
+from noonchi.errors import RunError
 from noonchi.results import Epoch
 
 AWKWARD = [0.1, 1 / 3, 1e-17, 123456.789, 5e-324, 1.7976931348623157e308, 0.0]
@@ -46,6 +47,19 @@ def test_the_history_gives_every_number_back_to_the_last_bit(tmp_path):
         {"epoch": n, "loss": value, "accuracy": -value, "lr": value, "seconds": value}
         for n, value in enumerate(AWKWARD, 1)
     ]
+
+
+def test_what_was_written_is_read(tmp_path):
+    history = [Epoch(n, {"loss": value, "'=x_loss": -value}, value, value) for n, value in enumerate(AWKWARD, 1)]
+    report.write_history(tmp_path, history)
+    assert report.read_history(tmp_path) == history
+
+
+@pytest.mark.parametrize("text", ["", "epoch,loss\n1,0.5\n", "epoch,lr,seconds\n1,a,2\n", "epoch,lr,seconds\n1,2\n"])
+def test_a_damaged_history_is_told(tmp_path, text):
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(RunError, match=r"history\.csv' is missing or damaged"):
+        report.read_history(tmp_path)
 
 
 def test_the_columns_are_named_as_keras_names_them(tmp_path):

@@ -1,4 +1,4 @@
-"""What a run writes for people: its history as a table, as curves and for TensorBoard, and its results."""
+"""The history of a run: as a table, as curves and for TensorBoard."""
 
 import csv
 import io
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noonchi import files
+from noonchi.errors import RunError
 from noonchi.results import Epoch, inert
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ def write_history(folder: Path, epochs: Iterable[Epoch]) -> None:
     writer.writerow(map(inert, names))
     writer.writerows([row[name] for name in names] for row in rows)
     files.write(folder / "history.csv", text.getvalue())
+
+
+def read_history(folder: Path) -> list[Epoch]:
+    """The epochs of `history.csv`; which was best is not in it. Raises RunError where it is missing or damaged."""
+    path = folder / "history.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            names, *rows = csv.reader(file, strict=True)
+        plain = [name.removeprefix("'") for name in names]
+        return [_epoch(dict(zip(plain, map(float, row), strict=True))) for row in rows]
+    except (OSError, ValueError, KeyError, csv.Error):
+        raise RunError(f"'{path}' is missing or damaged. Restore it from a copy, or train again.") from None
 
 
 def write_plots(folder: Path, epochs: Iterable[Epoch]) -> list[Path]:
@@ -65,6 +78,11 @@ def write_tensorboard(folder: Path, epoch: Epoch, weights: Mapping[str, np.ndarr
     writer.write(Event(wall_time=now, step=epoch.number, summary=Summary(value=values)).SerializeToString())
     (folder / "tensorboard").mkdir(exist_ok=True)
     files.write(folder / "tensorboard" / f"events.out.tfevents.{epoch.number:06d}", records.getvalue())
+
+
+def _epoch(row: dict[str, float]) -> Epoch:
+    number, lr, seconds = (row.pop(name) for name in ("epoch", "lr", "seconds"))
+    return Epoch(int(number), row, lr, seconds)
 
 
 def _file_name(metric: str) -> str:
