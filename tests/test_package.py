@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_wheel_holds_every_recipe_and_the_licence(tmp_path: Path) -> None:
+def test_a_wheel_holds_every_recipe_every_page_and_the_licence(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
@@ -20,5 +20,6 @@ def test_a_wheel_holds_every_recipe_and_the_licence(tmp_path: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
     recipes = {f"noonchi/recipes/{path.name}" for path in (ROOT / "src" / "noonchi" / "recipes").glob("*.toml")}
     assert recipes
-    assert held >= recipes | {"noonchi/py.typed", "noonchi/networks/lenet5.py"}
+    assert held >= recipes | {"noonchi/py.typed", "noonchi/networks/lenet5.py", "noonchi/check/page.html"}
+    assert held >= {f"noonchi/report/{name}" for name in ("page.html", "style.css", "read.js", "en.toml", "ko.toml")}
     assert any(name.endswith("LICENSE") for name in held)

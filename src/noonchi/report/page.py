@@ -86,6 +86,7 @@ def render(contents: Contents, language: LanguageCode = "en") -> str:
     return environment.from_string(_part("page.html")).render(
         c=contents,
         t=words,
+        data_name=Path(contents.run.data.source or "").name,
         style=Markup(_part("style.css")),  # noqa: S704  # ours
         script=Markup(script),  # noqa: S704
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
