@@ -13,7 +13,8 @@ def in_a_fresh_process(code: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "--help", "train --help", "list datasets", "list recipes", "conv 9x9x3", "train --lr x"]
+    "arguments",
+    ["", "--help", "train --help", "list datasets", "list recipes", "conv 9x9x3", "train --lr x", "compare a b"],
 )
 def test_neither_importing_noonchi_nor_asking_it_what_it_can_do_loads_torch(arguments):
     call = f"sys.argv[1:] = {arguments.split()}; cli._run()" if arguments else ""

@@ -287,3 +287,71 @@ def test_the_bins_hold_every_answer_where_its_probability_says(head):
     assert all(one.low <= one.said <= one.high for one in bins)
     right = sum(one.answers * one.right.value for one in bins)
     assert right == pytest.approx((answers(head, probabilities) == labels).sum())
+
+
+# Differences between two classifiers on the same pictures
+
+
+@pytest.mark.parametrize(("first", "other"), [(0, 0), (1, 0), (8, 2), (2, 8), (5, 5), (148, 43), (3000, 2800), (40, 0)])
+def test_mcnemar_is_scipys_exact_binomial_test(first, other):
+    expected = binomtest(first, first + other).pvalue if first + other else 1.0
+    assert metrics.mcnemar(first, other) == pytest.approx(expected, rel=1e-9)
+
+
+def test_mcnemar_is_exact_far_out_and_for_many_pictures():
+    assert metrics.mcnemar(1000, 0) == pytest.approx(2.0**-999, rel=1e-9)
+    assert metrics.mcnemar(500_000, 500_100) == pytest.approx(binomtest(500_000, 1_000_100).pvalue, rel=1e-6)
+
+
+def test_where_two_are_equally_good_mcnemar_calls_chance_a_difference_in_one_of_twenty_cases_at_most():
+    numbers = np.random.default_rng(0)
+    right = numbers.random((1000, 2, 2000)) < 0.9
+    only_first, only_other = (right[:, 0] & ~right[:, 1]).sum(axis=1), (right[:, 1] & ~right[:, 0]).sum(axis=1)
+    found = [metrics.mcnemar(*pair) < 0.05 for pair in zip(only_first.tolist(), only_other.tolist(), strict=True)]
+    assert 0.02 < np.mean(found) < 0.06
+
+
+def test_holm_is_rs_p_adjust():
+    # R 4: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")
+    assert metrics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert metrics.holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
+    assert metrics.holm([0.2]) == [0.2]
+
+
+def test_after_holm_one_of_twenty_families_has_a_false_alarm_at_most():
+    families = np.random.default_rng(0).random((2000, 4))
+    assert np.mean([min(metrics.holm(family.tolist())) < 0.05 for family in families]) == pytest.approx(0.05, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    "values", [np.random.default_rng(1).normal(2, 3, 4000), np.repeat([-1.0, 0.0, 1.0], [100, 3700, 200])]
+)
+def test_the_bootstrap_reaches_as_far_as_the_standard_error_says(values):
+    low, high = metrics.bootstrap_interval(values)
+    reach = 1.96 * values.std() / math.sqrt(len(values))
+    assert (low, high) == pytest.approx((values.mean() - reach, values.mean() + reach), abs=reach / 8)
+
+
+def test_the_bootstrap_holds_the_truth_in_nineteen_of_twenty_cases():
+    numbers = np.random.default_rng(2)
+    held = 0
+    for _ in range(300):
+        low, high = metrics.bootstrap_interval(numbers.exponential(1.0, 200), draws=500)
+        held += low < 1 < high
+    assert 0.9 < held / 300 < 0.98
+
+
+def test_the_bootstrap_of_one_value_is_that_value():
+    assert metrics.bootstrap_interval(np.array([0.5, 0.5])) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(("first", "other", "total"), [(60, 48, 10_000), (40, 20, 1000), (300, 200, 2000)])
+def test_so_many_pictures_as_needed_tell_the_difference_four_times_in_five(first, other, total):
+    needed = metrics.pictures_needed(first, other, total)
+    shares = [first / total, other / total, 1 - (first + other) / total]
+    drawn = np.random.default_rng(0).multinomial(needed, shares, 1000)
+    assert np.mean([metrics.mcnemar(*row[:2]) < 0.05 for row in drawn.tolist()]) == pytest.approx(0.8, abs=0.05)
+
+
+def test_no_difference_takes_no_number_of_pictures():
+    assert metrics.pictures_needed(7, 7, 100) is None

@@ -103,6 +103,18 @@ def test_a_picture_of_a_digit_is_read(real_data: Path, tmp_path: Path, convnet: 
         assert read["label"]["probabilities"]["7"] > 0.9
 
 
+def test_the_convnet_is_said_to_be_better_than_the_dense_network_and_by_how_much(
+    real_data: Path, tmp_path: Path, convnet: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, run = convnet
+    mlp = ["train", "mnist", "--recipe", "mnist-mlp", "--epochs", "2", "--out", tmp_path / "mlp", "--json"]
+    other = answer(real_data, *mlp)
+    [found] = answer(real_data, "compare", tmp_path / "mlp", folder, "--json")["differences"]
+    points = 100 * (run["test"]["accuracy"] - other["test"]["accuracy"])
+    assert found["words"].startswith(f"run is better than mlp by {points:.2f} points (95 %: ")
+    assert "less than once in a million times" in found["words"]
+
+
 def test_the_log_of_the_run_tells_of_every_epoch(convnet: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = convnet
     assert len(re.findall(r"val_accuracy 0\.9", (folder / "train.log").read_text())) == 5

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from noonchi.classifier import Classifier, load
+    from noonchi.comparison import Comparison, compare
     from noonchi.errors import DataError, NoonchiError, RunError, SettingsError, StoppedError
     from noonchi.estimator import ImageClassifier
     from noonchi.fitting import fit
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Classifier",
+    "Comparison",
     "DataError",
     "Epoch",
     "FitSettings",
@@ -30,6 +32,7 @@ __all__ = [
     "Scores",
     "SettingsError",
     "StoppedError",
+    "compare",
     "fit",
     "load",
     "resume",
@@ -38,6 +41,7 @@ __all__ = [
 
 _HOMES = {
     "classifier": ("Classifier", "load"),
+    "comparison": ("Comparison", "compare"),
     "errors": ("DataError", "NoonchiError", "RunError", "SettingsError", "StoppedError"),
     "estimator": ("ImageClassifier",),
     "fitting": ("fit",),

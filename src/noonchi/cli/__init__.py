@@ -12,6 +12,7 @@ import click
 from noonchi.cli.arithmetic import conv
 from noonchi.cli.cached import cache_
 from noonchi.cli.checking import check
+from noonchi.cli.comparing import compare
 from noonchi.cli.describing import list_, summary
 from noonchi.cli.looking import look
 from noonchi.cli.predicting import predict
@@ -73,5 +74,5 @@ def noonchi() -> None:
     """Train, look into and use image classifiers."""
 
 
-for command in (train, val, predict, report, look, check, summary, conv, list_, cache_):
+for command in (train, val, predict, compare, report, look, check, summary, conv, list_, cache_):
     noonchi.add_command(command)
