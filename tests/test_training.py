@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import noonchi
 from noonchi import files, networks, settings
@@ -102,7 +103,61 @@ def test_the_folder_of_a_run_holds_what_it_should_and_no_more(bars):
         | {f"best/{name}" for name in saved}
         | {f"last/{name}" for name in saved | training}
     )
-    assert len(list((folder / "tensorboard").iterdir())) == 1
+    assert len(list((folder / "tensorboard").iterdir())) == 2, "before training, and of the epoch"
+
+
+def events(folder):
+    found = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0, "scalars": 0, "histograms": 0})
+    found.Reload()
+    return found
+
+
+def test_tensorboard_reads_of_a_run_its_curves_weights_pictures_and_graph(bars):
+    wanted = ("record.tensorboard=true", "record.weight_histograms=true", "augment.rotation_degrees=90")
+    done = train(bars(60), *wanted, "batches.size=16", epochs=2)
+    read = events(done.folder)
+    steps = [epoch.number for epoch in done.shown if isinstance(epoch, Epoch)]
+    assert [event.step for event in read.Scalars("loss/validation")] == steps == [1, 2]
+    assert [event.step for event in read.Histograms("weights/conv1.weight")] == steps
+    assert {"images", "conv1/conv2d", "answers/output"} <= {node.name for node in read.Graph().node}
+    (pictures,) = read.Images("training pictures")
+    assert (pictures.step, pictures.height, pictures.width) == (0, 4 * 10 - 2, 4 * 10 - 2)
+    plain = train(bars(60), wanted[0], "batches.size=16")
+    assert events(plain.folder).Images("training pictures")[0].encoded_image_string != pictures.encoded_image_string
+
+
+def test_a_resumed_run_shows_pictures_and_graph_once(bars):
+    data = bars(60)
+    folder = train(data, "record.tensorboard=true", epochs=2).folder
+    before = events(folder)
+    noonchi.resume(folder, data, show=lambda _: None)
+    after = events(folder)
+    [one], [two] = (read.Images("training pictures") for read in (before, after))
+    assert (one.step, one.encoded_image_string) == (two.step, two.encoded_image_string)
+    assert before.Graph() == after.Graph()
+    assert [event.step for event in after.Scalars("loss/training")] == [1, 2]
+
+
+def test_a_network_that_cannot_be_watched_has_no_graph_and_trains(bars):
+    Path("own.py").write_text("""
+import torch
+from torch import nn
+from torch.overrides import _get_current_function_mode
+
+
+class Net(nn.Sequential):
+    def __init__(self, shape, outputs):
+        super().__init__(nn.Flatten(), nn.Linear(shape.height * shape.width * shape.channels, outputs))
+
+    def forward(self, images):
+        if type(_get_current_function_mode()).__name__ == "_Watch":
+            raise RuntimeError("not in here\\nnor there")
+        return super().forward(images)
+""")
+    done = train(bars(60), "record.tensorboard=true", "model.network=own.py:Net")
+    assert "TensorBoard gets no graph of this network: not in here" in done.notes
+    assert events(done.folder).Tags()["graph"] is False
+    assert len(events(done.folder).Images("training pictures")) == 1
 
 
 def test_plots_tensorboard_and_report_can_be_left_out(bars):

@@ -340,7 +340,7 @@ class RecordSettings(Settings):
     """What a run writes down beyond `best/`, `last/` and `history.csv`."""
 
     tensorboard: Annotated[bool, Field(strict=True)] = True
-    """Metrics of each epoch as `tensorboard/`."""
+    """Metrics of each epoch, some training pictures and the network's graph as `tensorboard/`."""
     weight_histograms: Annotated[bool, Field(strict=True)] = False
     """A histogram of every weight, every epoch, in TensorBoard."""
     keep_improved: Annotated[bool, Field(strict=True)] = False

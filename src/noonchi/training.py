@@ -22,6 +22,7 @@ from noonchi import (
     features,
     files,
     fitting,
+    graph,
     losses,
     networks,
     parts,
@@ -47,6 +48,8 @@ from noonchi.terminal import Terminal
 
 _AT_ONCE = 4096
 """Pictures whose features L-BFGS takes into memory at once."""
+_SAMPLES = 25
+"""Training pictures shown in TensorBoard."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +170,7 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             goes_on = f"goes on in epoch {state.epoch}, step {state.step + 1}"
             tell(Note(f"the run {'had ended; scoring it again' if parts.ended(run, state) else goes_on}"))
         files.write_json(folder / runs.VERSIONS, device.versions(run.device.name))
+        _record_start(folder, run, start, material, tell)
         _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
         while (further := parts.following(run, state)) is not None:
             tell(Note(f"part {further + 1} of {len(run.parts)}: {parts.about(run.parts[further])}"))
@@ -275,6 +279,19 @@ def _fit(folder: Path, run: RunSettings, state: State, material: _Material, show
                 saved_at = time.monotonic()
             if stop.is_set() and not parts.ended(run, state):
                 raise StoppedError(f"stopped and saved; go on with: noonchi train --resume {folder}")
+
+
+def _record_start(folder: Path, run: RunSettings, start: Classifier, material: _Material, show: Show) -> None:
+    """What TensorBoard shows of a run before its first epoch: pictures as the network sees them, and its graph."""
+    if not run.record.tensorboard:
+        return
+    drawn = None
+    try:
+        drawn = graph.graph(start.network, start.shape)
+    except Exception as error:  # a network of one's own may not bear to be watched
+        show(Note(f"TensorBoard gets no graph of this network: {str(error).partition(chr(10))[0]}"))
+    images = next(material.training.of_epoch(1)).images[:_SAMPLES]
+    report.write_tensorboard_start(folder, pixels.levels(images, run.pixels), drawn)
 
 
 def _record(folder: Path, run: RunSettings, state: State, epoch: Epoch) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.node_def_pb2 import NodeDef
 
 from noonchi import report
 from noonchi.errors import RunError
@@ -172,6 +174,39 @@ def test_tensorboard_reads_a_histogram_of_every_weight_every_epoch(tmp_path):
         assert (histogram.sum, histogram.sum_squares) == pytest.approx((exact.sum(), (exact**2).sum()))
         below = [int((exact <= limit).sum()) for limit in histogram.bucket_limit]
         assert np.cumsum(histogram.bucket).tolist() == pytest.approx(below, abs=1)
+
+
+def read_all(folder: Path) -> EventAccumulator:
+    kinds = {"scalars": 0, "histograms": 0, "images": 0}
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance=kinds)
+    events.Reload()
+    return events
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_tensorboard_reads_the_sample_pictures_side_by_side_and_the_graph(tmp_path, channels, mode):
+    pictures = np.random.default_rng(0).integers(256, size=(7, 20, 30, channels)).astype(np.uint8)
+    graph = GraphDef(node=[NodeDef(name="images", op="input")]).SerializeToString()
+    for _ in range(2):  # as a resumed run does
+        report.write_tensorboard_start(tmp_path, pictures, graph)
+    report.write_tensorboard(tmp_path, epoch(1))
+    events = read_all(tmp_path)
+    (shown,) = events.Images("training pictures")
+    assert shown.step == 0
+    with Image.open(io.BytesIO(shown.encoded_image_string)) as image:
+        assert (image.mode, image.size) == (mode, (shown.width, shown.height)) == (mode, (94, 64))
+        sheet = np.asarray(image).reshape(64, 94, channels)
+    for number, picture in enumerate(pictures):
+        top, left = number // 3 * 22, number % 3 * 32
+        assert (sheet[top : top + 20, left : left + 30] == picture).all()
+    assert [node.name for node in events.Graph().node] == ["images"]
+    assert events.Scalars("loss/training")[0].step == 1
+
+
+def test_large_sample_pictures_are_made_smaller(tmp_path):
+    report.write_tensorboard_start(tmp_path, np.zeros((4, 500, 250, 3), np.uint8), None)
+    (shown,) = read_all(tmp_path).Images("training pictures")
+    assert (shown.height, shown.width) == (2 * 128 + 2, 2 * 64 + 2)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.5, 1e-30, 1e20, 3e38])

@@ -26,6 +26,7 @@ __all__ = [
     "border_level",
     "centre_and_spread",
     "invert",
+    "levels",
     "normalise",
     "read",
     "resolve",
@@ -103,6 +104,19 @@ def normalise(images_nhwc: "torch.Tensor", settings: PixelSettings) -> "torch.Te
         return images_nchw.div_(255)
     mean, std = (torch.tensor(values, device=images_nhwc.device).mul_(255).view(-1, 1, 1) for values in (means, stds))
     return images_nchw.sub_(mean).div_(std)
+
+
+def levels(images_nchw: "torch.Tensor", settings: PixelSettings) -> Images:
+    """What `normalise` was given: uint8 (n, height, width, channels), what lies beyond black and white cut off.
+
+    >>> import torch
+    >>> grey = torch.full((1, 2, 2, 1), 128, dtype=torch.uint8)
+    >>> levels(normalise(grey, PixelSettings(mean=(0.5,), std=(0.2,))), PixelSettings(mean=(0.5,), std=(0.2,))).max()
+    np.uint8(128)
+    """
+    mean, std = (np.array(values, np.float32).reshape(-1) for values in centre_and_spread(settings))
+    images_nhwc = images_nchw.permute(0, 2, 3, 1).float().cpu().numpy()
+    return ((images_nhwc * std + mean) * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def centre_and_spread(settings: PixelSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 import time
 import warnings
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from noonchi import files
 from noonchi.errors import RunError
@@ -17,6 +19,9 @@ from noonchi.results import Epoch, inert
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_MOST_SIDE, _GAP = 128, 2
+"""Pixels, of sample pictures in TensorBoard."""
 
 
 def write_history(folder: Path, epochs: Iterable[Epoch]) -> None:
@@ -64,20 +69,54 @@ def write_tensorboard(folder: Path, epoch: Epoch, weights: Mapping[str, np.ndarr
     Files are named by their epoch, so that TensorBoard reads them in order, and a run that was killed and resumed
     replaces the epoch it does again.
     """
-    from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.record_writer import RecordWriter
 
     values = [Summary.Value(tag=_tag(name), simple_value=value) for name, value in _scalars(epoch).items()]
     for name, array in (weights or {}).items():
         if array.size:
             values.append(Summary.Value(tag=f"weights/{name}", histo=_histogram(array)))
+    _write_events(folder, epoch.number, {"summary": Summary(value=values)})
+
+
+def write_tensorboard_start(folder: Path, pictures_nhwc: np.ndarray, graph: bytes | None) -> None:
+    """Write sample pictures, uint8, and the network's graph, a serialised `GraphDef`, as epoch 0 in `tensorboard/`."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    sheet, content = _sheet(pictures_nhwc), io.BytesIO()
+    sheet.save(content, "PNG")
+    channels = len(sheet.getbands())
+    image = Summary.Image(
+        height=sheet.height, width=sheet.width, colorspace=channels, encoded_image_string=content.getvalue()
+    )
+    summary = Summary(value=[Summary.Value(tag="training pictures", image=image)])
+    _write_events(folder, 0, {"summary": summary}, *([{"graph_def": graph}] if graph else []))
+
+
+def _write_events(folder: Path, number: int, *contents: dict[str, Any]) -> None:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
     now, records = time.time(), io.BytesIO()
     writer = RecordWriter(records)
     writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-    writer.write(Event(wall_time=now, step=epoch.number, summary=Summary(value=values)).SerializeToString())
+    for content in contents:
+        writer.write(Event(wall_time=now, step=number, **content).SerializeToString())
     (folder / "tensorboard").mkdir(exist_ok=True)
-    files.write(folder / "tensorboard" / f"events.out.tfevents.{epoch.number:06d}", records.getvalue())
+    files.write(folder / "tensorboard" / f"events.out.tfevents.{number:06d}", records.getvalue())
+
+
+def _sheet(pictures_nhwc: np.ndarray) -> Image.Image:
+    """Pictures side by side on grey, each at most 128 pixels a side."""
+    images = [Image.fromarray(one[..., 0] if one.shape[2] == 1 else one) for one in pictures_nhwc]
+    for image in images:
+        image.thumbnail((_MOST_SIDE, _MOST_SIDE))
+    width, height = images[0].width + _GAP, images[0].height + _GAP
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    sheet = Image.new(images[0].mode, (columns * width - _GAP, rows * height - _GAP), "grey")
+    for number, image in enumerate(images):
+        sheet.paste(image, (number % columns * width, number // columns * height))
+    return sheet
 
 
 def _epoch(row: dict[str, float]) -> Epoch:
