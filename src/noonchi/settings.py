@@ -349,6 +349,9 @@ class RecordSettings(Settings):
     """Curves of each metric as `plots/*.png`, when training ends."""
     report: Annotated[bool, Field(strict=True)] = True
     """All about the run as one page, `report.html`, when training ends."""
+    mlflow: Annotated[bool, Field(strict=True)] = False
+    """Settings, metrics and results in MLflow too: in the folder `mlruns` beside the run, or where
+    `MLFLOW_TRACKING_URI` says. Needs the extra `mlflow`."""
 
 
 class RunSettings(Settings):

@@ -32,6 +32,7 @@ from noonchi import (
     runs,
     settings,
     sources,
+    tracking,
 )
 from noonchi.answers import Answers
 from noonchi.batches import Batches
@@ -142,6 +143,7 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
     with runs.opened(folder, show) as tell, networks.blaming(run.model.network):
         if fresh:
             runs.refuse_used(folder)  # once more: another process may have begun here since
+        tracking.refuse_missing(run)
         device.prepare(run.device)
         frames, index = batches.frames_of(index, run, tell)
         runs.refuse_untrainable(index)
@@ -171,17 +173,23 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             tell(Note(f"the run {'had ended; scoring it again' if parts.ended(run, state) else goes_on}"))
         files.write_json(folder / runs.VERSIONS, device.versions(run.device.name))
         _record_start(folder, run, start, material, tell)
-        _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
-        while (further := parts.following(run, state)) is not None:
-            tell(Note(f"part {further + 1} of {len(run.parts)}: {parts.about(run.parts[further])}"))
-            state = parts.go_on(state, classifier.load(folder, trust_code=True), run, further)
-            _fit(folder, run, state, _with_features(state, material, index, run, tell), tell)
-        if state.part < len(run.then):
-            tell(Note(f"accuracy {parts.accuracy(state):.4g} is enough: what was to follow is passed over"))
-        finished = _finish(folder, run, index, material, state)
+        with tracking.tracked(folder, run, tell) as told:
+            finished = _trained(folder, run, index, material, state, told)
         if run.record.report:
             _report(folder, index, tell)
         return finished
+
+
+def _trained(folder: Path, run: RunSettings, index: Index, material: _Material, state: State, show: Show) -> Run:
+    """Part after part, to the final scores."""
+    _fit(folder, run, state, _with_features(state, material, index, run, show), show)
+    while (further := parts.following(run, state)) is not None:
+        show(Note(f"part {further + 1} of {len(run.parts)}: {parts.about(run.parts[further])}"))
+        state = parts.go_on(state, classifier.load(folder, trust_code=True), run, further)
+        _fit(folder, run, state, _with_features(state, material, index, run, show), show)
+    if state.part < len(run.then):
+        show(Note(f"accuracy {parts.accuracy(state):.4g} is enough: what was to follow is passed over"))
+    return _finish(folder, run, index, material, state)
 
 
 def _warn(index: Index, run: RunSettings, show: Show) -> None:
