@@ -174,13 +174,13 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         files.write_json(folder / runs.VERSIONS, device.versions(run.device.name))
         _record_start(folder, run, start, material, tell)
         with tracking.tracked(folder, run, tell) as told:
-            finished = _trained(folder, run, index, material, state, told)
+            finished = _trained(folder, run, index, material, state, show=told)
         if run.record.report:
             _report(folder, index, tell)
         return finished
 
 
-def _trained(folder: Path, run: RunSettings, index: Index, material: _Material, state: State, show: Show) -> Run:
+def _trained(folder: Path, run: RunSettings, index: Index, material: _Material, state: State, *, show: Show) -> Run:
     """Part after part, to the final scores."""
     _fit(folder, run, state, _with_features(state, material, index, run, show), show)
     while (further := parts.following(run, state)) is not None:

@@ -3,6 +3,12 @@
 Imports no torch. `report.page` and what it needs are imported where a page is made.
 """
 
-from noonchi.report.history import read_history, write_history, write_plots, write_tensorboard
+from noonchi.report.history import (
+    read_history,
+    write_history,
+    write_plots,
+    write_tensorboard,
+    write_tensorboard_start,
+)
 
-__all__ = ["read_history", "write_history", "write_plots", "write_tensorboard"]
+__all__ = ["read_history", "write_history", "write_plots", "write_tensorboard", "write_tensorboard_start"]
