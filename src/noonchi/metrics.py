@@ -148,9 +148,8 @@ def macro_f1(head: Head, labels: np.ndarray, probabilities: np.ndarray) -> Measu
 
     def mean(weights: np.ndarray) -> float:
         pictures, answered, right = (_by_class(head, which, weights) for which in held)
-        return float(
-            (2 * right[right > 0] / (pictures + answered)[right > 0]).sum() / max(1, ((pictures + answered) > 0).sum())
-        )
+        occurs = pictures + answered > 0
+        return float((2 * right[occurs] / (pictures + answered)[occurs]).mean()) if occurs.any() else 0.0
 
     return Measured(mean(np.ones(len(labels))), _ends([mean(weights) for weights in _resampled(len(labels))]))
 

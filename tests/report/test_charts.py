@@ -19,7 +19,7 @@ def places(text):
 @pytest.mark.parametrize("count", [1, 2, 30, 5000])
 @pytest.mark.parametrize("value", [0.0, 1e-30, 1e30])
 def test_every_curve_lies_within_its_plot(count, value):
-    [chart] = charts.curves(epochs(count, loss=lambda n: value / n, val_loss=lambda n: value * n))
+    [chart] = charts.curves(epochs(count, loss=lambda n: value / n, val_loss=lambda n: value * n), 1)
     for path in chart.paths:
         assert all(charts.LEFT <= x <= charts.RIGHT and charts.TOP <= y <= charts.BOTTOM for x, y in places(path))
     assert [moment.number for moment in chart.moments][:: max(1, len(chart.moments) - 1)] == sorted({1, count})
@@ -27,21 +27,27 @@ def test_every_curve_lies_within_its_plot(count, value):
     assert len(chart.moments) <= 200
 
 
+def test_of_very_many_epochs_the_one_kept_is_shown():
+    shown = [epoch.number for epoch in charts.thinned(epochs(5000, loss=lambda n: 1 / n), kept=1234)]
+    assert len(shown) <= 201
+    assert {1, 1234, 5000} <= set(shown)
+
+
 def test_higher_values_lie_higher_and_later_epochs_to_the_right():
-    [chart] = charts.curves(epochs(3, accuracy=lambda n: n / 4))
+    [chart] = charts.curves(epochs(3, accuracy=lambda n: n / 4), 1)
     (x1, y1), (x2, y2), (x3, y3) = places(chart.paths[0])
     assert (x1 < x2 < x3, y1 > y2 > y3, chart.paths[1]) == (True, True, "")
 
 
 def test_a_value_that_is_no_number_breaks_the_line():
-    [chart] = charts.curves(epochs(3, loss=lambda n: math.nan if n == 2 else 1.0))
+    [chart] = charts.curves(epochs(3, loss=lambda n: math.nan if n == 2 else 1.0), 1)
     assert chart.paths[0].count("M") == 2
     assert chart.moments[1].values == (None, None)
 
 
 def test_every_head_has_its_charts():
     names = ["loss", "digit_loss", "digit_accuracy"]
-    assert [one.name for one in charts.curves(epochs(2, **dict.fromkeys(names, lambda n: 0.5)))] == names
+    assert [one.name for one in charts.curves(epochs(2, **dict.fromkeys(names, lambda n: 0.5)), 1)] == names
 
 
 def test_a_perfect_bin_lies_on_the_diagonal():

@@ -85,20 +85,20 @@ class Reliability:
         return _scaled(share, 0, 1, LEFT, RIGHT)
 
 
-def curves(history: Sequence[Epoch]) -> list[Curves]:
-    """A chart a metric, training and validation in one; of very many epochs some, evenly spaced.
+def curves(history: Sequence[Epoch], kept: int) -> list[Curves]:
+    """A chart a metric, training and validation in one; of very many epochs some, as `thinned` takes them.
 
-    >>> [one.name for one in curves([Epoch(1, {"loss": 0.5, "val_loss": 0.6}, 1e-3, 1.0)])]
+    >>> [one.name for one in curves([Epoch(1, {"loss": 0.5, "val_loss": 0.6}, 1e-3, 1.0)], kept=1)]
     ['loss']
     """
     names = [name for name in history[0].metrics if not name.startswith("val_")] if history else []
-    return [_curves(thinned(history), name) for name in names]
+    return [_curves(thinned(history, kept), name) for name in names]
 
 
-def thinned(history: Sequence[Epoch]) -> list[Epoch]:
-    """At most 200 epochs, evenly spaced, the last one among them."""
-    count = min(_MOST_POINTS, len(history))
-    return [history[round(at)] for at in np.linspace(0, len(history) - 1, count)]
+def thinned(history: Sequence[Epoch], kept: int) -> list[Epoch]:
+    """About 200 epochs at most, evenly spaced, the last one and the one kept among them."""
+    spaced = {round(at) for at in np.linspace(0, len(history) - 1, min(_MOST_POINTS, len(history)))}
+    return [epoch for at, epoch in enumerate(history) if at in spaced or epoch.number == kept]
 
 
 def reliability(bins: Sequence[Bin]) -> Reliability:

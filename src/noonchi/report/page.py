@@ -91,8 +91,8 @@ def render(contents: Contents, language: LanguageCode = "en") -> str:
         script=Markup(script),  # noqa: S704
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         charts=charts,
-        curves=charts.curves(contents.history),
-        epochs=charts.thinned(contents.history),
+        curves=charts.curves(contents.history, contents.kept),
+        epochs=charts.thinned(contents.history, contents.kept),
         metrics=list(contents.history[0].metrics) if contents.history else [],
         heads=[_head(contents, one, words) for one in contents.outcomes],
         changed=settings.changed(contents.run),
@@ -118,17 +118,14 @@ def _head(contents: Contents, found: Outcome, words: Language) -> dict[str, Any]
     several = len(contents.outcomes) > 1
     many = len(found.classes) > _MOST_CLASSES
     weakest = sorted(found.classes, key=lambda one: one.f1.value if one.f1.value is not None else 2)[:_WEAKEST]
-    shown = weakest if many else list(found.classes)
     return {
         "found": found,
         "title": words("head", head=found.head.name, split=split) if several else words("answers_on", split=split),
         "decimals": 1 if found.pictures < 2000 else 2,
-        "classes": shown,
+        "classes": weakest if many else found.classes,
         "all_classes": found.classes if many else (),
         "least": _axis_start(found.classes),
-        "matrix": _matrix(found.confusion)
-        if found.confusion is not None and len(found.classes) <= MOST_MATRIX
-        else None,
+        "matrix": _matrix(found),
         "long_names": max(map(len, found.head.classes)) > 4,
         "reliability": charts.reliability(found.bins),
     }
@@ -139,27 +136,21 @@ def _axis_start(classes: Sequence[ClassScores]) -> float:
     return int(20 * min(one.f1.interval[0] for one in classes)) / 20
 
 
-def _matrix(confusion: np.ndarray) -> list[list[tuple[int, str]]]:
-    """Each cell's number of pictures, and its colour by its share of the row: `r` right, `w` wrong."""
-    totals = np.maximum(confusion.sum(axis=1), 1)
+def _matrix(found: Outcome) -> list[list[tuple[int, str]]] | None:
+    """Each cell's number of pictures and its colour; None where there is none, or more than can be read."""
+    if found.confusion is None or len(found.classes) > MOST_MATRIX:
+        return None
     return [
-        [
-            (
-                count,
-                ""
-                if not count
-                else f"r{min(5, 1 + int(5 * count / totals[row]))}"
-                if row == column
-                else _wrong(count / totals[row]),
-            )
-            for column, count in enumerate(counts)
-        ]
-        for row, counts in enumerate(confusion.tolist())
+        [(count, _colour(count / max(1, sum(counts)), right=row == column)) for column, count in enumerate(counts)]
+        for row, counts in enumerate(found.confusion.tolist())
     ]
 
 
-def _wrong(share: float) -> str:
-    return f"w{1 + sum(share > step for step in _STEPS)}"
+def _colour(share: float, *, right: bool) -> str:
+    """By a cell's share of its row: one of 5 steps, even ones of right answers; none where there is no picture."""
+    if share == 0:
+        return ""
+    return f"r{min(5, 1 + int(5 * share))}" if right else f"w{1 + sum(share > step for step in _STEPS)}"
 
 
 def _metric_title(name: str, words: Language) -> str:
