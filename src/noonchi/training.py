@@ -35,7 +35,7 @@ from noonchi import (
     tracking,
 )
 from noonchi.answers import Answers
-from noonchi.batches import Batches
+from noonchi.batches import Batch, Batches
 from noonchi.classifier import Classifier
 from noonchi.errors import SettingsError, StoppedError
 from noonchi.evaluate import Answered, answered, calibrated, scored
@@ -47,6 +47,8 @@ from noonchi.settings import AugmentSettings, HeadSettings, RunSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Terminal
 
+_CANARIES = 16
+"""Pictures whose loss decides the precision."""
 _AT_ONCE = 4096
 """Pictures whose features L-BFGS takes into memory at once."""
 _SAMPLES = 25
@@ -229,8 +231,12 @@ def _first_classifier(
 
 
 def _with_precision(run: RunSettings, start: Classifier, material: _Material, show: Show) -> RunSettings:
+    whole = next(material.training.of_epoch(1))
+    targets = {name: values[:_CANARIES] for name, values in whole.targets.items()}
+    first = Batch(whole.images[:_CANARIES], targets)
+
     def first_loss(precision: str) -> float:
-        return fitting.forward_loss(start, next(material.training.of_epoch(1)), material.objectives, precision)
+        return fitting.forward_loss(start, first, material.objectives, precision)
 
     chosen, note = device.choose_precision(run.device, first_loss)
     if note:
