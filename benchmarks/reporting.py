@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 from recipes import processor
 
-_FRAMEWORKS = ("noonchi", "torch", "torchvision", "tensorflow-cpu", "keras")
+_FRAMEWORKS = ("noonchi", "torch", "torchvision", "timm", "tensorflow-cpu", "keras")
 _LIBRARIES = ("numpy", "scipy", "pillow", "opencv-python-headless")
 _VERSIONS = """
 import importlib.metadata, platform, sys
@@ -59,11 +60,11 @@ def spread(values: Iterable[float], digits: int = 2) -> str:
     return middle if len(kept) == 1 else f"{middle} ({kept[0]:,.{digits}f} to {kept[-1]:,.{digits}f})"
 
 
-def drawn_photos(folder: Path, count: int = 20, side: int = 64) -> Path:
-    """A folder with train/<class>/*.jpg of blocks in random colours."""
+def drawn_photos(folder: Path, splits: tuple[str, ...] = ("train",), count: int = 20, side: int = 64) -> Path:
+    """A folder with train/<class>/*.jpg of blocks in random colours, or with other splits too."""
     generator = np.random.default_rng(0)
-    for at in range(count):
-        place = folder / "train" / ("cats", "dogs")[at % 2]
+    for split, at in product(splits, range(count)):
+        place = folder / split / ("cats", "dogs")[at % 2]
         place.mkdir(parents=True, exist_ok=True)
         blocks = generator.integers(0, 256, (4, 5, 3), np.uint8)
         Image.fromarray(blocks).resize((side + at, side)).save(place / f"{at}.jpg")

@@ -45,3 +45,26 @@ def test_memory_is_told_of_an_empty_cache_and_of_kept_frames() -> None:
     lines = run(FOLDER / "memory.py", "--toy", "--pictures", 40)
     assert [line.split(" | ")[:2] for line in lines[-2:]] == [["| empty cache", "40"], ["| frames kept", "40"]]
     assert all(int(line.split(" | ")[2]) > 50 for line in lines[-2:])
+
+
+def test_transfer_tells_of_each_way_that_noonchi_has(tmp_path: Path) -> None:
+    lines = run(FOLDER / "transfer.py", "--toy", "--peers", tmp_path, "--turns", 1)
+    names = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| noonchi")]
+    assert names == [
+        "noonchi",
+        "noonchi, 4 views kept",
+        "noonchi, 4 views kept from before",
+        "noonchi end to end, backbone frozen (3 epochs run, the rest added)",
+        "noonchi end to end, nothing frozen (3 epochs run, the rest added)",
+    ]
+    assert len([line for line in lines if line.startswith("| ")]) == len(names) + 4
+
+
+def test_a_peer_with_another_backbone_is_not_measured(tmp_path: Path) -> None:
+    other = tmp_path / "timm" / "bin" / "python"
+    other.parent.mkdir(parents=True)
+    other.write_text("#!/bin/sh\n[ $2 != check ]\n")
+    other.chmod(0o755)
+    (tmp_path / "timm" / "made-from.txt").write_text((FOLDER / "peers" / "timm.txt").read_text())
+    lines = run(FOLDER / "transfer.py", "--toy", "--peers", tmp_path, "--turns", 1, "--only", "timm")
+    assert "| timm's loader and loop, backbone frozen (it ended with code 1) | - | - | - |" in lines

@@ -23,23 +23,31 @@ def generator(folder: str, side: int) -> keras.utils.PyDataset:
 
 
 def dataset(folder: str, side: int) -> tf.data.Dataset:
+    """S10's augmentation as layers. NHWC float32 in 0..1."""
+    layers = [
+        keras.layers.RandomFlip("horizontal"),
+        keras.layers.RandomRotation(40 / 360, fill_mode="nearest"),
+        keras.layers.RandomTranslation(0.2, 0.2, fill_mode="nearest"),
+        keras.layers.RandomShear(x_factor=0.2, fill_mode="nearest"),
+        keras.layers.RandomZoom((-0.2, 0.2), (-0.2, 0.2), fill_mode="nearest"),
+        keras.layers.Rescaling(1 / 255),
+    ]
+    return varied(decoded(folder, side), layers, BATCH)
+
+
+def decoded(folder: str, side: int, batch: int | None = None) -> tf.data.Dataset:
+    """Pictures in the order of the files, decoded each time anew. NHWC float32 in 0..255, labels 0 and 1."""
+    return keras.utils.image_dataset_from_directory(
+        folder, image_size=(side, side), batch_size=batch, label_mode="binary", shuffle=False, verbose=False
+    )
+
+
+def varied(pictures: tf.data.Dataset, layers: list[keras.layers.Layer], batch: int) -> tf.data.Dataset:
     """Decoded once and kept in memory; preprocessing layers on whole batches, on every core, ahead of the consumer."""
-    decoded = keras.utils.image_dataset_from_directory(
-        folder, image_size=(side, side), batch_size=None, label_mode="binary", shuffle=False, verbose=False
-    )
-    layers = keras.Sequential(
-        [
-            keras.layers.RandomFlip("horizontal"),
-            keras.layers.RandomRotation(40 / 360, fill_mode="nearest"),
-            keras.layers.RandomTranslation(0.2, 0.2, fill_mode="nearest"),
-            keras.layers.RandomShear(x_factor=0.2, fill_mode="nearest"),
-            keras.layers.RandomZoom((-0.2, 0.2), (-0.2, 0.2), fill_mode="nearest"),
-            keras.layers.Rescaling(1 / 255),
-        ]
-    )
+    together = keras.Sequential(layers)
 
-    def varied(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return layers(images, training=True), labels
+    def one(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return together(images, training=True), labels
 
-    batches = decoded.cache().shuffle(len(decoded)).batch(BATCH)
-    return batches.map(varied, num_parallel_calls=_EVERY_CORE).prefetch(_EVERY_CORE)
+    batches = pictures.cache().shuffle(len(pictures)).batch(batch)
+    return batches.map(one, num_parallel_calls=_EVERY_CORE).prefetch(_EVERY_CORE)

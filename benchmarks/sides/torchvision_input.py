@@ -4,24 +4,14 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 
 import serving
 import torch
+import torchvision_loaded  # noqa: F401  before torchvision
 from torch import Tensor
-from torch.library import Library
 from torch.utils.data import DataLoader, Dataset
-
-try:
-    v2 = import_module("torchvision.transforms.v2")
-except RuntimeError:
-    # its compiled operators do not load against this build of torch; its Python part asks only for their schemas
-    operators = Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    v2 = import_module("torchvision.transforms.v2")
-
-ImageFolder = import_module("torchvision.datasets").ImageFolder
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
 
 
 class Kept(Dataset):
