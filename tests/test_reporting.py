@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,22 @@ def test_several_heads_and_several_labels_have_a_section_each(tmp_path, bars):
     assert contents.counts["words"]["train"]["low"] > contents.counts["words"]["train"]["dark"] > 0
     headings = [one["id"] for tag, one in Page(page_of(tmp_path / "run")).tags if tag == "h2"]
     assert headings[2:4] == ["head1", "head2"]
+
+
+def test_it_draws_the_network_but_ones_own_only_where_trusted(moved):
+    contents = reporting.gather(moved / "run")
+    assert contents.diagram.startswith("<svg ")
+    assert "data:image/svg+xml;base64," in page_of(moved / "run")
+    code = """
+        from torch import nn
+
+        def net(shape, outputs):
+            return nn.Sequential(nn.Flatten(), nn.Linear(shape.height * shape.width * shape.channels, outputs))
+    """
+    (moved / "own.py").write_text(textwrap.dedent(code))
+    train(moved / "photos", moved / "own", f"model.network={moved / 'own.py'}:net", "data.max_unusable=0.1")
+    assert reporting.gather(moved / "own").diagram == ""
+    assert reporting.gather(moved / "own", trust_code=True).diagram.startswith("<svg ")
 
 
 # In Chromium

@@ -161,9 +161,8 @@ def mean_loss(head: Head, labels: np.ndarray, probabilities: np.ndarray) -> Meas
     >>> mean_loss(head, np.array([0, 1]), np.array([[0.5], [0.5]])).interval[0].__round__(3)
     0.693
     """
-    losses = _losses(head, labels, probabilities.astype(np.float64)).reshape(len(labels), -1).mean(axis=1)
-    means = [float(weights @ losses) / len(losses) for weights in _resampled(len(losses))]
-    return Measured(float(losses.mean()), _ends(means))
+    losses = each_loss(head, labels, probabilities)
+    return Measured(float(losses.mean()), bootstrap_interval(losses, draws=_RESAMPLES))
 
 
 def share(some: int, total: int) -> Measured:

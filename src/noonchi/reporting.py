@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from noonchi import answers, check, files, metrics, report, runs, sources
+from noonchi import answers, check, classifier, diagram, files, metrics, report, runs, sources
 from noonchi.answers import Answers
 from noonchi.errors import DataError, RunError
 from noonchi.pixels.thumbnails import thumbnails
@@ -30,14 +30,20 @@ def write(place: Path, contents: Contents, language: LanguageCode = "en") -> Non
     files.write(place, render(contents, language))
 
 
-def gather(folder: Path, index: Index | None = None, *, show: Show = lambda _: None) -> Contents:
+def gather(
+    folder: Path, index: Index | None = None, *, trust_code: bool = False, show: Show = lambda _: None
+) -> Contents:
     """What the report of a finished run tells.
 
     `index` are the run's pictures; where it is not given they are looked for where the run had them, and where they
-    are not there any more the report has none. Raises RunError for a folder without a finished run.
+    are not there any more the report has none. A network of one's own is drawn only with
+    `trust_code`. Raises RunError for a folder without a finished run.
     """
     run = runs.load_settings(folder)
     contents, kept = _read(folder, run, index)
+    known = classifier.load(folder, trust_code=trust_code) if trust_code or ":" not in run.model.network else None
+    if known:
+        contents = replace(contents, diagram=diagram.draw(known.network, known.shape, run.model.network))
     if kept is None:
         return contents
     try:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from noonchi.cli.printing import JSON, print_json
+from noonchi.cli.printing import JSON, TRUST, print_json
 from noonchi.errors import SettingsError
 from noonchi.results import printable
 
@@ -14,8 +14,9 @@ from noonchi.results import printable
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.html", help="RUN/report.html if not given.")
 @click.option("--lang", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="The page's language.")
+@TRUST
 @JSON
-def report(run: Path, *, out: Path | None, lang: Any, as_json: bool) -> None:
+def report(run: Path, *, out: Path | None, lang: Any, trust_code: bool, as_json: bool) -> None:
     """Write all about a finished RUN as one HTML page.
 
     Its scores with intervals, each class, what was confused, whether its probabilities hold, its mistakes as pictures,
@@ -29,7 +30,7 @@ def report(run: Path, *, out: Path | None, lang: Any, as_json: bool) -> None:
     if out:
         sources.refuse_place("--out", out, runs.load_settings(run).data.source or ((), ()))
     with Terminal() as show:
-        contents = reporting.gather(run, show=show)
+        contents = reporting.gather(run, trust_code=trust_code, show=show)
     place = out or run / runs.REPORT
     reporting.write(place, contents, lang)
     if as_json:
