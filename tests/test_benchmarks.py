@@ -68,3 +68,8 @@ def test_a_peer_with_another_backbone_is_not_measured(tmp_path: Path) -> None:
     (tmp_path / "timm" / "made-from.txt").write_text((FOLDER / "peers" / "timm.txt").read_text())
     lines = run(FOLDER / "transfer.py", "--toy", "--peers", tmp_path, "--turns", 1, "--only", "timm")
     assert "| timm's loader and loop, backbone frozen (it ended with code 1) | - | - | - |" in lines
+
+
+def test_heat_maps_are_told_of_with_intervals() -> None:
+    lines = run(FOLDER / "heat_maps.py", "--toy")
+    assert [line.split(" | ")[:2] for line in lines[-2:]] == [["| grad-cam, relu2", "4"], ["| hires-cam, relu1", "4"]]

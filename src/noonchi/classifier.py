@@ -100,7 +100,7 @@ class Classifier:
             names, frames = [], []
             for row, picture in enumerate(some):
                 try:
-                    frames.append(self._frame(picture, invert))
+                    frames.append(self.frame(picture, invert))
                 except DataError as error:
                     unreadable(error)
                 else:
@@ -110,6 +110,11 @@ class Classifier:
                 yield self._prediction(name, {head: values[row] for head, values in answers.items()})
             done += len(some)
 
+    def frame(self, picture: Picture, invert: Invert = "no") -> np.ndarray:
+        """A picture as the network sees it before normalisation: uint8 (height, width, channels). Raises DataError."""
+        source = Path(picture) if isinstance(picture, str) else picture
+        return pixels.invert(pixels.read(source, self.pixels), invert, self.border_level)
+
     def looks_inverted(self, picture: Picture) -> bool:
         """Whether `invert="auto"` would turn a picture, where the training pictures' edges are black or white.
 
@@ -118,7 +123,7 @@ class Classifier:
         if _NEARLY_BLACK < self.border_level < 255 - _NEARLY_BLACK:
             return False
         try:
-            frame = self._frame(picture, "no")
+            frame = self.frame(picture, "no")
         except DataError:
             return False
         return not np.array_equal(frame, pixels.invert(frame, "auto", self.border_level))
@@ -134,14 +139,10 @@ class Classifier:
         files.write(folder / WEIGHTS, weights_bytes(weights))
         files.write_json(folder / _DESCRIPTION, self._description(folder / WEIGHTS))
 
-    def _frame(self, picture: Picture, invert: Invert) -> np.ndarray:
-        source = Path(picture) if isinstance(picture, str) else picture
-        return pixels.invert(pixels.read(source, self.pixels), invert, self.border_level)
-
     def _prediction(self, name: str, rows: dict[str, np.ndarray]) -> Prediction:
         return Prediction(
             name,
-            {head.name: dict(zip(head.classes, _per_class(head, rows[head.name]), strict=True)) for head in self.heads},
+            {head.name: dict(zip(head.classes, per_class(head, rows[head.name]), strict=True)) for head in self.heads},
             {head.name: head.kind for head in self.heads},
         )
 
@@ -247,7 +248,12 @@ def _is_finite(tensor: Tensor) -> bool:
     return not tensor.is_floating_point() or bool(tensor.isfinite().all())
 
 
-def _per_class(head: Head, row: np.ndarray) -> Sequence[float]:
+def per_class(head: Head, row: np.ndarray) -> Sequence[float]:
+    """A probability for every class, from those (outputs,) that a head gives for one picture.
+
+    >>> per_class(Head("odd", "binary", ("even", "odd")), np.array([0.25]))
+    (0.75, 0.25)
+    """
     if head.kind == "binary":
         return 1 - float(row[0]), float(row[0])
     return [float(value) for value in row]

@@ -14,6 +14,7 @@ from noonchi.cli.cached import cache_
 from noonchi.cli.checking import check
 from noonchi.cli.comparing import compare
 from noonchi.cli.describing import list_, summary
+from noonchi.cli.explaining import explain
 from noonchi.cli.looking import look
 from noonchi.cli.predicting import predict
 from noonchi.cli.reporting import report
@@ -74,5 +75,5 @@ def noonchi() -> None:
     """Train, look into and use image classifiers."""
 
 
-for command in (train, val, predict, compare, report, look, check, summary, conv, list_, cache_):
+for command in (train, val, predict, explain, compare, report, look, check, summary, conv, list_, cache_):
     noonchi.add_command(command)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from noonchi.cli.printing import ABSTAIN, TRUST, print_json
+from noonchi.cli.printing import ABSTAIN, INVERT, TRUST, print_json
 from noonchi.errors import NoonchiError
 from noonchi.results import inert, printable
 
@@ -19,13 +19,7 @@ from noonchi.results import inert, printable
 @click.option("--format", "layout", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @click.option("--json", "layout", flag_value="json", help="The same as --format json.")
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes shown a picture.")
-@click.option(
-    "--invert",
-    type=click.Choice(["no", "yes", "auto"]),
-    default="no",
-    show_default=True,
-    help="Turn black to white first; auto: where the picture's edges are then more like the training pictures'.",
-)
+@INVERT
 @ABSTAIN
 @TRUST
 def predict(

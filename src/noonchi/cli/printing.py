@@ -18,6 +18,13 @@ ABSTAIN = click.option(
     metavar="P",
     help="Call answers less probable than this, such as 0.9, unsure.",
 )
+INVERT = click.option(
+    "--invert",
+    type=click.Choice(["no", "yes", "auto"]),
+    default="no",
+    show_default=True,
+    help="Turn black to white first; auto: where the picture's edges are then more like the training pictures'.",
+)
 TRUST = click.option("--trust-code", is_flag=True, help="Import the Python code of the run's own network.")
 
 

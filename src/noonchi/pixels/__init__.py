@@ -28,8 +28,10 @@ __all__ = [
     "invert",
     "levels",
     "normalise",
+    "placement",
     "read",
     "resolve",
+    "upright",
 ]
 
 Images = npt.NDArray[np.uint8]
@@ -37,6 +39,8 @@ Images = npt.NDArray[np.uint8]
 _SAMPLED_FILES = 100
 _SMALL_SIDE = 256
 _VALUES_AT_ONCE = 2**22
+_WHOLE = 2**16
+"""Pixels a side, more than a JPEG can have: it is then decoded whole."""
 
 
 def read(picture: Picture, settings: PixelSettings) -> Images:
@@ -60,6 +64,35 @@ def read(picture: Picture, settings: PixelSettings) -> Images:
         return picture
     found = decoded(picture, "L" if settings.channels == 1 else "RGB", max(settings.size))
     return np.array(_fitted(found, settings.size, settings.fit)).reshape(shape)
+
+
+def upright(picture: Picture) -> Image.Image:
+    """A picture in colour and in its own size, turned as its EXIF says: what a person sees. Raises PictureError.
+
+    >>> upright(np.zeros((2, 3), np.uint8)).size
+    (3, 2)
+    """
+    return decoded(picture, "RGB", _WHOLE).image
+
+
+def placement(size: tuple[int, int], settings: PixelSettings) -> tuple[Box, Box]:
+    """Which part of an upright picture (height, width) `read` shows, and which part of its result that fills.
+
+    Each is left, top, right and bottom in pixels.
+
+    >>> placement((100, 300), PixelSettings(size=(50, 50), channels=1, fit="crop"))
+    ((100.0, 0.0, 200.0, 100.0), (0, 0, 50, 50))
+    >>> placement((100, 200), PixelSettings(size=(50, 50), channels=1, fit="pad"))
+    ((0, 0, 200, 100), (0, 12, 50, 37))
+    """
+    if settings.size is None:
+        raise ValueError("pixel settings must be resolved before a picture is placed")
+    height, width = settings.size
+    whole: Box = (0, 0, size[1], size[0])
+    frame: Box = (0, 0, width, height)
+    if size == settings.size or settings.fit == "squash":
+        return whole, frame
+    return (whole, _inner(whole, settings.size)) if settings.fit == "pad" else (_middle(whole, width / height), frame)
 
 
 def resolve(
@@ -189,14 +222,21 @@ def _middle(box: Box, aspect: float) -> Box:
 
 
 def _padded(found: Decoded, size: tuple[int, int]) -> Image.Image:
-    """The whole picture in the middle, to the nearest pixel, on black."""
-    (left, top, right, bottom), (height, width) = found.box, size
-    scale = min(width / (right - left), height / (bottom - top))
-    inner = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
-    resized = found.image.resize(inner, Image.Resampling.BILINEAR, box=found.box)
-    padded = Image.new(resized.mode, (width, height))
-    padded.paste(resized, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    """The whole picture in the middle, on black."""
+    left, top, right, bottom = _inner(found.box, size)
+    resized = found.image.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box=found.box)
+    padded = Image.new(resized.mode, (size[1], size[0]))
+    padded.paste(resized, (left, top))
     return padded
+
+
+def _inner(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The largest box of the same aspect in the middle of a frame (height, width), to the nearest pixel."""
+    (left, top, right, bottom), (height, width) = box, size
+    scale = min(width / (right - left), height / (bottom - top))
+    wide, high = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+    beside, above = (width - wide) // 2, (height - high) // 2
+    return beside, above, beside + wide, above + high
 
 
 def _of_files(files: Sequence[Path]) -> tuple[tuple[int, int], int]:
