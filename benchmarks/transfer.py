@@ -4,7 +4,8 @@
 
 EfficientNet-Lite0 with the same ImageNet weights on every side, pictures brought to its own size, 224x224 pixels,
 DATA/train to learn from, DATA/validation to validate on. A side is a whole process, from its start to its end, with
-nothing kept from before; the number of its turn is its seed. First each peer's backbone must give the features that noonchi's gives.
+nothing kept from before; the number of its turn is its seed. First each peer's backbone must give the features that
+noonchi's gives.
 
 First table, a new head on what the backbone gives: noonchi's default recipe for photos; Keras with features computed
 once by hand, and 30 epochs of Adam on them; timm's loader and the loop of its train.py.
