@@ -211,6 +211,14 @@ def test_it_draws_the_network_but_ones_own_only_where_trusted(moved):
     assert reporting.gather(moved / "own", trust_code=True).diagram.startswith("<svg ")
 
 
+def test_wrong_and_unsure_answers_have_heat_maps(kept):
+    contents = reporting.gather(kept / "run")
+    [one] = contents.outcomes
+    assert contents.heat.keys() <= {("label", case.name) for case in (*one.mistakes, *one.unsure)}
+    assert contents.heat
+    assert page_of(kept / "run").count('alt="Heat map for ') == len(contents.heat)
+
+
 # In Chromium
 
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from noonchi import answers, check, classifier, diagram, files, metrics, report, runs, sources
+from noonchi import answers, check, classifier, diagram, explain, files, metrics, pixels, report, runs, sources
 from noonchi.answers import Answers
+from noonchi.classifier import Classifier
 from noonchi.errors import DataError, RunError
-from noonchi.pixels.thumbnails import thumbnails
+from noonchi.pixels.thumbnails import encoded, reduced, thumbnails
 from noonchi.report.outcome import outcome
 from noonchi.report.page import Contents, render
 from noonchi.report.texts import LanguageCode
-from noonchi.results import Epoch, Split
+from noonchi.results import Epoch, Split, Thumbnail
 from noonchi.runs import Show
 from noonchi.settings import RunSettings
 from noonchi.sources import Index
@@ -36,8 +37,8 @@ def gather(
     """What the report of a finished run tells.
 
     `index` are the run's pictures; where it is not given they are looked for where the run had them, and where they
-    are not there any more the report has none. A network of one's own is drawn only with
-    `trust_code`. Raises RunError for a folder without a finished run.
+    are not there any more the report has none. A network of one's own is drawn and looked into only with `trust_code`.
+    Raises RunError for a folder without a finished run.
     """
     run = runs.load_settings(folder)
     contents, kept = _read(folder, run, index)
@@ -55,7 +56,8 @@ def gather(
     pictures = dict(_shown(contents, kept, index))
     small = zip(pictures, thumbnails(list(pictures.values())), strict=True)
     made = {name: thumbnail for name, thumbnail in small if thumbnail}
-    return replace(contents, thumbnails=made, without_pictures="" if made else "gone")
+    heat = dict(_heat(known, contents, {name: pictures[name] for name in made})) if known else {}
+    return replace(contents, thumbnails=made, heat=heat, without_pictures="" if made else "gone")
 
 
 def to_json(contents: Contents) -> dict[str, Any]:
@@ -110,6 +112,22 @@ def _kept(history: list[Epoch], run: RunSettings) -> int:
         if metrics.improves(monitor, epoch.metrics[monitor], best, run.fit.min_delta):
             best, number = epoch.metrics[monitor], epoch.number
     return number
+
+
+def _heat(
+    known: Classifier, contents: Contents, pictures: Mapping[str, Path | np.ndarray]
+) -> Iterator[tuple[tuple[str, str], Thumbnail]]:
+    """What spoke for the answers that are wrong or unsure, by head and picture; none where nothing did."""
+    for one in contents.outcomes:
+        cases = [case for case in (*one.mistakes, *one.unsure) if case.name in pictures]
+        if not cases:
+            continue
+        frames = np.stack([pixels.read(pictures[case.name], known.pixels) for case in cases])
+        classes = [one.head.classes[case.number] for case in cases]
+        for case, found in zip(cases, explain.heat_maps(known, frames, one.head.name, classes), strict=True):
+            image = reduced(pictures[case.name])
+            if image and not found.empty:
+                yield (one.head.name, case.name), encoded(explain.overlay(np.asarray(image), found))
 
 
 def _shown(contents: Contents, kept: Answers, index: Index) -> Iterator[tuple[str, Path | np.ndarray]]:
