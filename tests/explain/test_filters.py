@@ -76,3 +76,17 @@ def test_a_first_layer_that_does_not_see_the_picture_has_no_pictures():
 def test_a_layer_that_is_not_there_is_answered_with_the_nearest(fresh):
     with pytest.raises(SettingsError, match=r"'conv' is not a layer of this network\. Did you mean 'conv1'"):
         sought(fresh(KIND), np.zeros((8, 8, 1), np.uint8), ["conv"], 1)
+
+
+def test_a_layer_that_gives_no_filters_is_told_of(fresh):
+    class Unused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.spare = nn.Linear(64, 3), nn.Linear(64, 3)
+
+        def forward(self, images):
+            return self.dense(images.flatten(1))
+
+    made = Classifier(Unused(), (KIND,), ModelSettings(network="own"), fresh(KIND).pixels)
+    with pytest.raises(SettingsError, match="'spare' gives neither maps nor a row of numbers; name another"):
+        sought(made, np.zeros((8, 8, 1), np.uint8), ["spare"], 1)

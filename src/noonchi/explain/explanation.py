@@ -6,7 +6,7 @@ from typing import Any
 
 from noonchi.classifier import Classifier, Invert, Picture
 from noonchi.explain.activations import Activation, activations
-from noonchi.explain.filters import FILTERS, Sought, Weights, default_layers, first_weights, sought
+from noonchi.explain.filters import Sought, Weights, default_layers, first_weights, sought
 from noonchi.explain.maps import HeatMap, checked, class_of, head_named, views
 from noonchi.pixels import Images
 from noonchi.results import Head, Prediction
@@ -51,8 +51,8 @@ def explain(
     head: str | None = None,
     class_name: str | None = None,
     *,
+    filters: int,
     layers: Sequence[str] = (),
-    filters: int = FILTERS,
     invert: Invert = "no",
 ) -> Explanation:
     """Look at how a classifier sees a picture: the likeliest class of its first head where none is named.

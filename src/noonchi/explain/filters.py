@@ -12,13 +12,10 @@ from torch import Tensor, nn
 from noonchi import device, pixels
 from noonchi.classifier import Classifier
 from noonchi.errors import SettingsError, did_you_mean
-from noonchi.explain.layers import outputs, parts, up_to
+from noonchi.explain.layers import parts, up_to
 from noonchi.networks import evaluating
 from noonchi.networks.parts import Layers
 from noonchi.pixels import Images
-
-FILTERS = 4
-"""Of a layer, where no other number is asked for."""
 
 _MOST_WEIGHTS = 64
 _STEPS = 32
@@ -85,21 +82,22 @@ def sought(classifier: Classifier, frame: Images, layers: Sequence[str], count: 
 
     Raises SettingsError for a layer that is not there or whose output has no filters.
     """
-    known = [name for name, _ in classifier.network.named_modules() if name]
+    network = classifier.network
+    known = [name for name, _ in network.named_modules() if name]
     for layer in layers:
         if layer not in known:
-            raise SettingsError(f"'{layer}' is not a layer of this network. {did_you_mean(layer, known)}")
+            raise SettingsError(f"'{layer}' is not a layer of this network. {did_you_mean(layer, parts(network))}")
     images = pixels.normalise(torch.tensor(frame[np.newaxis], device=classifier.device), classifier.pixels)
     found = []
-    for given in {output.layer: output for output in outputs(classifier, images, list(layers))}.values():
-        if given.tensor.ndim not in (2, 4):
-            raise SettingsError(
-                f"layer '{given.layer}' gives {tuple(given.tensor.shape[1:])}, which has no filters; name another."
-            )
-        strength = _strength(given.tensor)[0]
+    for layer in layers:
+        with evaluating(network):
+            given = up_to(classifier, images, layer)
+        if given is None or given.ndim not in (2, 4):
+            raise SettingsError(f"layer '{layer}' gives neither maps nor a row of numbers; name another.")
+        strength = _strength(given)[0]
         channels = sorted(strength.topk(min(count, len(strength))).indices.tolist())
-        pictures = _ascended(classifier, given.layer, channels, maps=given.tensor.ndim == 4)
-        found.append(Sought(given.layer, tuple(channels), len(strength), pictures))
+        pictures = _ascended(classifier, layer, channels, maps=given.ndim == 4)
+        found.append(Sought(layer, tuple(channels), len(strength), pictures))
     return found
 
 
@@ -145,7 +143,9 @@ def _ascended(classifier: Classifier, layer: str, channels: Sequence[int], *, ma
             moved = [int(torch.randint(-(side // _JITTER), side // _JITTER + 1, ())) for side in (height, width)]
             painted = torch.roll(_painted(spectrum.requires_grad_(), height, width), moved, dims=(2, 3))
             images = pixels.normalise((painted * 255).permute(0, 2, 3, 1), classifier.pixels)
-            excited = _strength(up_to(classifier, images, layer))[rows, list(channels)]
+            given = up_to(classifier, images, layer)
+            assert given is not None
+            excited = _strength(given)[rows, list(channels)]
             [gradient] = torch.autograd.grad(excited.sum(), spectrum)
             # Adam by hand (Kingma and Ba 2015): the first step of torch.optim imports for a second
             mean, square = mean.lerp(gradient, 0.1), square.lerp(gradient**2, 0.001)

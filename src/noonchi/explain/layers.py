@@ -140,8 +140,8 @@ def input_gradient(classifier: Classifier, images: Tensor, score: Score) -> Tens
     return gradient
 
 
-def up_to(classifier: Classifier, images: Tensor, layer: str) -> Tensor:
-    """What a layer gives when it first runs; nothing behind it is computed."""
+def up_to(classifier: Classifier, images: Tensor, layer: str) -> Tensor | None:
+    """What a layer gives when it first runs; nothing behind it is computed. None where it gives no tensor."""
     kept: list[Tensor] = []
 
     def keep(_layer: str, _run: int, result: Tensor) -> None:
@@ -150,7 +150,7 @@ def up_to(classifier: Classifier, images: Tensor, layer: str) -> Tensor:
 
     with watched(classifier.network, [layer], keep), suppress(_Reached):
         classifier.logits(images)
-    return kept[0]
+    return kept[0] if kept else None
 
 
 @contextmanager
