@@ -72,4 +72,4 @@ def test_a_peer_with_another_backbone_is_not_measured(tmp_path: Path) -> None:
 
 def test_heat_maps_are_told_of_with_intervals() -> None:
     lines = run(FOLDER / "heat_maps.py", "--toy")
-    assert [line.split(" | ")[:2] for line in lines[-2:]] == [["| grad-cam, relu2", "4"], ["| hires-cam, relu1", "4"]]
+    assert [line.split(" | ")[0] for line in lines[-2:]] == ["| grad-cam, relu2", "| hires-cam, relu1"]
