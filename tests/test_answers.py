@@ -39,9 +39,11 @@ def test_what_was_written_is_read(kept):
         np.testing.assert_array_equal(read.probabilities[head.name], made.probabilities[head.name])
 
 
-def test_a_split_without_answers_is_told(kept):
-    with pytest.raises(RunError, match="keeps no answers for its val pictures; train again"):
+def test_a_split_without_answers_is_told(kept, tmp_path_factory):
+    with pytest.raises(RunError, match="keeps no answers for its val pictures; it has for split 'test'"):
         answers.read(kept[0], "val")
+    with pytest.raises(RunError, match="keeps no answers for its test pictures; train again"):
+        answers.read(tmp_path_factory.mktemp("empty"))
 
 
 @pytest.mark.parametrize("cut", [0, 10, 400], ids="{} bytes left".format)

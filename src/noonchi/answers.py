@@ -51,7 +51,9 @@ def read(run: Path, split: Split = "test") -> Answers:
     """The answers that a run keeps for a split. Raises RunError where there are none, or where they were damaged."""
     path = _path(run, split)
     if not path.is_file():
-        raise RunError(f"'{run}' keeps no answers for its {split} pictures; train again with this noonchi.")
+        other: Split = "val" if split == "test" else "test"
+        remedy = f"it has for split '{other}'" if _path(run, other).is_file() else "train again with this noonchi"
+        raise RunError(f"'{run}' keeps no answers for its {split} pictures; {remedy}.")
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             heads = tuple(
