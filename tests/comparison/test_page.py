@@ -1,8 +1,6 @@
 """The page of a comparison: whole, readable by anyone, and inert whatever names hold."""
 
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -76,14 +74,9 @@ def test_points_lie_within_the_drawing(page):
             assert 12 <= y <= 204
 
 
-def test_chromium_shows_both_runs_curves(page, tmp_path):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("needs Chromium")
+def test_chromium_shows_both_runs_curves(page, tmp_path, chromium):
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=500,2200"]
-    command = [browser, *options, f"--screenshot={tmp_path / 'page.png'}", f"file://{tmp_path / 'page.html'}"]
-    subprocess.run(command, capture_output=True, check=True, timeout=60)
+    chromium(tmp_path / "page.html", "--window-size=500,2200", f"--screenshot={tmp_path / 'page.png'}")
     with Image.open(tmp_path / "page.png") as image:
         colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}
     assert {(0x1F, 0x6F, 0xB2), (0xC2, 0x48, 0x0C)} <= colours
