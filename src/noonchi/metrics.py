@@ -298,9 +298,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def bootstrap_interval(
-    values: np.ndarray, level: float = 0.95, draws: int = 2000, seed: int = 0
-) -> tuple[float, float]:
+def bootstrap_interval(values: np.ndarray, draws: int = 2000) -> tuple[float, float]:
     """Where the mean of `values` (n,) would lie were other pictures drawn; of differences on pictures, it is paired.
 
     Percentiles of the means of samples drawn with replacement: Efron and Tibshirani, An Introduction to the Bootstrap
@@ -310,7 +308,7 @@ def bootstrap_interval(
     >>> 0.38 < low < 0.42 and 0.58 < high < 0.62
     True
     """
-    generator, count = np.random.default_rng(seed), len(values)
+    generator, count = np.random.default_rng(0), len(values)
     distinct, times = np.unique(values, return_counts=True)
     if len(distinct) <= 3:  # as differences of right and wrong are: only how often each is drawn matters
         means = generator.multinomial(count, times / count, draws) @ distinct / count
@@ -318,8 +316,7 @@ def bootstrap_interval(
         at_once = max(1, 1_000_000 // count)  # or all draws would fill the memory
         parts = [min(at_once, draws - start) for start in range(0, draws, at_once)]
         means = np.concatenate([values[generator.integers(count, size=(rows, count))].mean(axis=1) for rows in parts])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return _ends(means)
 
 
 def pictures_needed(only_first: int, only_other: int, total: int, level: float = 0.05) -> int | None:
@@ -381,7 +378,7 @@ def _resampled(count: int) -> Iterator[np.ndarray]:
         yield np.bincount(numbers.integers(count, size=count), minlength=count).astype(np.float64)
 
 
-def _ends(values: list[float]) -> tuple[float, float]:
+def _ends(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(values, (0.025, 0.975)).tolist()
     return low, high
 
