@@ -226,7 +226,8 @@ def _solved(state: State, plan: Plan, batches: Batches | Passes) -> Iterator[Non
     """
     if state.step:
         return
-    classifier, decay = replace(state.classifier, network=state.classifier.network.train()), plan.settings.weight_decay
+    state.classifier.network.train()
+    decay = plan.settings.weight_decay
     weights = state.optimizer.param_groups[0]["params"]
     pictures = sum(len(batch.images) for batch in batches.of_epoch(state.epoch))
 
@@ -236,7 +237,7 @@ def _solved(state: State, plan: Plan, batches: Batches | Passes) -> Iterator[Non
         torch.autograd.backward(penalty)
         total = penalty.item()
         for batch in batches.of_epoch(state.epoch):
-            loss, _ = _losses(plan, _logits(classifier, batch, "float32"), batch)
+            loss, _ = _losses(plan, _logits(state.classifier, batch, "float32"), batch)
             part = loss * (len(batch.images) / pictures)
             torch.autograd.backward(part)
             total += part.item()
@@ -246,13 +247,11 @@ def _solved(state: State, plan: Plan, batches: Batches | Passes) -> Iterator[Non
     state.optimizer.state.clear()
     with torch.no_grad():
         for batch in batches.of_epoch(state.epoch):
-            logits = _logits(classifier, batch, "float32")
+            logits = _logits(state.classifier, batch, "float32")
             loss, each = _losses(plan, logits, batch)
             _refuse_not_finite(state, plan.settings, "loss", loss.item())
             state.step += 1
-            _count(
-                state, batch, logits, {"loss": loss.item()} | {f"{name}_loss": one.item() for name, one in each.items()}
-            )
+            _count(state, batch, logits, loss.item(), each)
     yield
 
 
@@ -275,7 +274,7 @@ def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:
     if state.averaged is not None:
         state.averaged.update_parameters(network)
     state.step += 1
-    _count(state, batch, logits, {"loss": value} | {f"{name}_loss": one.item() for name, one in each.items()})
+    _count(state, batch, logits, value, each)
 
 
 def _losses(plan: Plan, logits: dict[str, Tensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -301,8 +300,9 @@ def _rate(state: State, settings: FitSettings, step: int, steps_per_epoch: int) 
     return state.rate_factor * learning_rate(settings, epochs * steps_per_epoch + step, steps_per_epoch)
 
 
-def _count(state: State, batch: Batch, logits: dict[str, Tensor], losses: dict[str, float]) -> None:
+def _count(state: State, batch: Batch, logits: dict[str, Tensor], loss: float, each: dict[str, Tensor]) -> None:
     pictures = len(batch.images)
+    losses = {"loss": loss} | {f"{name}_loss": one.item() for name, one in each.items()}
     new = {"pictures": float(pictures)} | {name: loss * pictures for name, loss in losses.items()}
     for head in state.classifier.heads:
         right = right_answers(head, logits[head.name].detach(), batch.targets[head.name])

@@ -231,11 +231,10 @@ def _first_classifier(
 
 
 def _with_precision(run: RunSettings, start: Classifier, material: _Material, show: Show) -> RunSettings:
-    whole = next(material.training.of_epoch(1))
-    targets = {name: values[:_CANARIES] for name, values in whole.targets.items()}
-    first = Batch(whole.images[:_CANARIES], targets)
-
     def first_loss(precision: str) -> float:
+        whole = next(material.training.of_epoch(1))
+        targets = {name: values[:_CANARIES] for name, values in whole.targets.items()}
+        first = Batch(whole.images[:_CANARIES], targets)
         return fitting.forward_loss(start, first, material.objectives, precision)
 
     chosen, note = device.choose_precision(run.device, first_loss)
