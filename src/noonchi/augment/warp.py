@@ -19,6 +19,9 @@ _BORDERS = {
     "wrap": cv2.BORDER_WRAP,
 }
 
+_TASKS = 8
+"""That a batch is cut into."""
+
 
 def apply(images_nhwc: Images, draws: Draws, pool: Executor) -> Images:
     """The pictures varied as drawn, uint8 (n, height, width, channels); bilinear, several at once in `pool`.
@@ -41,8 +44,14 @@ def apply(images_nhwc: Images, draws: Draws, pool: Executor) -> Images:
         if draws.tables is not None:
             cv2.LUT(out[at], draws.tables[at, np.newaxis], dst=out[at])
 
+    def several(some: range) -> None:
+        for at in some:
+            one(at)
+
     out = np.empty_like(images_nhwc)
-    list(pool.map(one, range(len(images_nhwc))))
+    # more tasks than threads, so that they end together; not one a picture, which costs more than to warp a small one
+    each = max(1, len(images_nhwc) // _TASKS)
+    list(pool.map(several, (range(at, min(at + each, len(out))) for at in range(0, len(out), each))))
     _erase(out, draws)
     return out
 
