@@ -106,6 +106,13 @@ def choose_precision(settings: DeviceSettings, loss_in: Callable[[str], float]) 
     )
 
 
+def likely_precision(settings: DeviceSettings) -> str:
+    """What `choose_precision` mostly decides, without trying it."""
+    if settings.precision != "auto":
+        return settings.precision
+    return "bfloat16" if _multiplies_bfloat16(settings.name) else "float32"
+
+
 def _multiplies_bfloat16(name: str) -> bool:
     if name == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

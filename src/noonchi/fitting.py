@@ -3,7 +3,8 @@
 import copy
 import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -14,7 +15,7 @@ from noonchi.batches import Batch, Batches, Passes
 from noonchi.classifier import Classifier
 from noonchi.device import autocast, seeded
 from noonchi.errors import DataError, RunError, SettingsError, did_you_mean
-from noonchi.evaluate import evaluate
+from noonchi.evaluate import Answered, answered, scored
 from noonchi.losses import Objective, right_answers, total_loss
 from noonchi.metrics import improves
 from noonchi.optimizers import averaged_copy, learning_rate, optimizer_for
@@ -22,6 +23,19 @@ from noonchi.results import Epoch, Head, Step
 from noonchi.settings import FitSettings, ModelSettings, PixelSettings
 
 Pairs = Collection[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When training by the clock ends: a moment of `time.monotonic`, so many seconds after it began."""
+
+    at: float
+    seconds: float
+
+    @property
+    def done(self) -> float:
+        """What part of the time is over, 0 to 1."""
+        return min(1.0, max(0.0, 1 - (self.at - time.monotonic()) / self.seconds))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +46,13 @@ class Plan:
     objectives: tuple[Objective, ...]
     seed: int = 0
     precision: str = "float32"
+    deadline: Deadline | None = None
+    """Ends training in place of `settings.epochs`."""
+
+    @property
+    def time_is_over(self) -> bool:
+        """Whether the deadline has come."""
+        return self.deadline is not None and self.deadline.done == 1
 
 
 @dataclass
@@ -61,6 +82,13 @@ class State:
     begun: int = 0
     """Epochs that were done before this part."""
     history: list[Epoch] = field(default_factory=list)
+    best_answers: Answered | None = None
+    """Of the best epoch to the validation pictures, where they went through the whole network; it is not saved."""
+
+    @property
+    def trained_s(self) -> float:
+        """Seconds of all epochs so far."""
+        return sum(epoch.seconds for epoch in self.history) + self.seconds
 
     @property
     def kept(self) -> Classifier:
@@ -114,6 +142,7 @@ def go_on(done: State, classifier: Classifier, part: int, settings: FitSettings)
         epoch=done.epoch,
         best=done.best,
         best_epoch=done.best_epoch,
+        best_answers=done.best_answers,
         history=done.history,
         part=part,
         begun=done.epoch - 1,
@@ -147,18 +176,21 @@ def steps(
         raise DataError("there are no pictures to train on; give some.")
     while not finished(state, plan.settings):
         started = time.perf_counter()
-        taken = _solved if plan.settings.optimizer == "lbfgs" else _steps_of_epoch
-        for _ in taken(state, plan, batches):
-            state.seconds += time.perf_counter() - started
-            yield Step(state.epoch, state.step, len(batches), state.sums["loss"] / state.sums["pictures"])
-            started = time.perf_counter()
+        take = _solved if plan.settings.optimizer == "lbfgs" else _steps_of_epoch
+        with closing(take(state, plan, batches)) as taken:
+            for _ in taken:
+                state.seconds += time.perf_counter() - started
+                yield Step(state.epoch, state.step, len(batches), state.sums["loss"] / state.sums["pictures"])
+                started = time.perf_counter()
+                if plan.time_is_over:
+                    break
         yield _end_epoch(state, plan, validation, monitor, len(batches))
 
 
 def finished(state: State, settings: FitSettings) -> bool:
-    """Whether training has come to its end, by its number of epochs or by early stopping."""
+    """Whether training has come to its end, by its number of epochs, by early stopping or by the clock."""
     stopped = any(epoch.stop and epoch.number > state.begun for epoch in state.history[-1:])
-    return stopped or state.epoch - state.begun > settings.epochs
+    return stopped or (not settings.by_the_clock and state.epoch - state.begun > settings.epochs)
 
 
 def forward_loss(classifier: Classifier, batch: Batch, objectives: tuple[Objective, ...], precision: str) -> float:
@@ -212,14 +244,14 @@ def _logits(classifier: Classifier, batch: Batch, precision: str) -> dict[str, T
         return classifier.logits(batch.images)
 
 
-def _steps_of_epoch(state: State, plan: Plan, batches: Batches | Passes) -> Iterator[None]:
+def _steps_of_epoch(state: State, plan: Plan, batches: Batches | Passes) -> Generator[None]:
     for batch in batches.of_epoch(state.epoch, first_step=state.step):
         with seeded(batch.images.device.type, plan.seed, "step", state.epoch, state.step):
             _take(state, plan, batch, len(batches))
         yield
 
 
-def _solved(state: State, plan: Plan, batches: Batches | Passes) -> Iterator[None]:
+def _solved(state: State, plan: Plan, batches: Batches | Passes) -> Generator[None]:
     """All of an epoch's pictures at once, until the loss falls no further: L-BFGS (Liu and Nocedal 1989).
 
     Nothing of the search is carried on, so that a state saved after it is whole.
@@ -269,7 +301,7 @@ def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:
     if settings.clip_norm is not None:
         nn.utils.clip_grads_with_norm_(network.parameters(), settings.clip_norm, norm)
     for group in state.optimizer.param_groups:
-        group["lr"] = group["share"] * _rate(state, settings, state.step, steps_per_epoch)
+        group["lr"] = group["share"] * _rate(state, plan, state.step, steps_per_epoch)
     state.optimizer.step()
     if state.averaged is not None:
         state.averaged.update_parameters(network)
@@ -295,9 +327,11 @@ def _refuse_not_finite(state: State, settings: FitSettings, name: str, value: fl
         )
 
 
-def _rate(state: State, settings: FitSettings, step: int, steps_per_epoch: int) -> float:
-    epochs = state.epoch - state.begun - 1
-    return state.rate_factor * learning_rate(settings, epochs * steps_per_epoch + step, steps_per_epoch)
+def _rate(state: State, plan: Plan, step: int, steps_per_epoch: int) -> float:
+    done: float = (state.epoch - state.begun - 1) * steps_per_epoch + step
+    if plan.deadline:
+        done = plan.deadline.done * plan.settings.epochs * steps_per_epoch
+    return state.rate_factor * learning_rate(plan.settings, done, steps_per_epoch)
 
 
 def _count(state: State, batch: Batch, logits: dict[str, Tensor], loss: float, each: dict[str, Tensor]) -> None:
@@ -315,21 +349,24 @@ def _end_epoch(
 ) -> Epoch:
     started = time.perf_counter()
     metrics = _training_metrics(state)
+    found = None
     if validation is not None:
         weights = {objective.head.name: objective.weight for objective in plan.objectives}
-        metrics |= evaluate(state.kept, validation, "val", weights).metrics("val_")
+        found = answered(state.kept, validation, "val")
+        metrics |= scored(state.kept.heads, found, "val", weights).metrics("val_")
     for name, value in metrics.items():
         _refuse_not_finite(state, plan.settings, name, value)
     best = improves(monitor, metrics[monitor], state.best, plan.settings.min_delta)
     if best:
         state.best, state.best_epoch = metrics[monitor], state.epoch
+        state.best_answers = found if state.classifier.first == 0 else None
     epoch = Epoch(
         number=state.epoch,
         metrics=metrics,
-        lr=_rate(state, plan.settings, state.step - 1, steps_per_epoch),
+        lr=_rate(state, plan, state.step - 1, steps_per_epoch),
         seconds=state.seconds + time.perf_counter() - started,
         best=best,
-        stop=_why_stop(state, plan.settings, monitor),
+        stop=_why_stop(state, plan, monitor),
     )
     _lower_on_plateau(state, plan.settings)
     state.history.append(epoch)
@@ -347,7 +384,10 @@ def _training_metrics(state: State) -> dict[str, float]:
     return {name: sums[name] / pictures for name in metric_names(heads, validated=False)}
 
 
-def _why_stop(state: State, settings: FitSettings, monitor: str) -> str | None:
+def _why_stop(state: State, plan: Plan, monitor: str) -> str | None:
+    settings = plan.settings
+    if plan.deadline:
+        return "its time was over" if plan.time_is_over else None
     since = state.epoch - max(state.best_epoch, state.begun)
     if settings.patience and since >= settings.patience and state.epoch - state.begun < settings.epochs:
         return f"{monitor} has not improved for {settings.patience} epochs"

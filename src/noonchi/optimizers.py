@@ -77,8 +77,10 @@ def averaged_copy(network: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
-def learning_rate(settings: FitSettings, step: int, steps_per_epoch: int) -> float:
+def learning_rate(settings: FitSettings, step: float, steps_per_epoch: int) -> float:
     """The rate of a step counted from 0 over the whole training, before `plateau` lowers it.
+
+    Between two steps too, for training that goes by the clock.
 
     >>> cosine = FitSettings(schedule="cosine", peak_lr=1.0, epochs=2)
     >>> [round(learning_rate(cosine, step, 2), 3) for step in range(4)]
@@ -97,7 +99,7 @@ def learning_rate(settings: FitSettings, step: int, steps_per_epoch: int) -> flo
             low = settings.final_lr_share
             return settings.peak_lr * (low + (1 - low) * (1 + math.cos(math.pi * done)) / 2)
         case "step":
-            return settings.peak_lr * settings.step_factor ** (step // steps_per_epoch // settings.step_epochs)
+            return settings.peak_lr * settings.step_factor ** int(step // steps_per_epoch // settings.step_epochs)
         case "constant" | "plateau":
             return settings.peak_lr
 

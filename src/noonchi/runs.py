@@ -27,7 +27,9 @@ _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ (.*)")
 _EPOCH_LINE = re.compile(r" *\d+ +\d+\.\ds  \S+ ")
 """As `terminal.epoch_line` writes it."""
 _SMALL = 64
-"""Pixels a side up to which `small-pictures` is picked: its three convolutions see most of such a picture."""
+"""Pixels a side up to which pictures are small: three or four convolutions see most of such a picture."""
+_LEAST = 8
+"""Pixels a side from which `mnist-fast` has maps to look at."""
 
 Show = Callable[[Event], None]
 
@@ -265,7 +267,8 @@ def _recipe_for(index: Index, resolved: PixelSettings) -> tuple[str, str]:
     shape = classifier.picture_shape(resolved)
     pictures = f"{len(index):,} {'grey' if shape.channels == 1 else 'colour'} pictures"
     if max(shape.height, shape.width) <= _SMALL:
-        return "small-pictures", f"{pictures} of {shape.height}x{shape.width}"
+        name = "mnist-fast" if shape.channels == 1 and min(shape.height, shape.width) >= _LEAST else "small-pictures"
+        return name, f"{pictures} of {shape.height}x{shape.width}"
     larger = f"{pictures} larger than {_SMALL}x{_SMALL}"
     if networks.at_hand():
         return "photos-transfer", larger

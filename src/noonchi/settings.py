@@ -1,6 +1,7 @@
 """Settings of a run: frozen, checked at birth, the only home of defaults; TOML in and out; named recipes."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files as package_files
@@ -224,6 +225,11 @@ class FitSettings(Settings):
 
     epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 5
     """Passes over the training pictures, at most."""
+    min_steps: Annotated[Whole, Field(ge=0)] = 0
+    """Where `epochs` passes are fewer steps than this, as many more passes as it takes: for few pictures."""
+    seconds: Annotated[Number, Field(gt=0)] | None = None
+    """Training ends when so much time is over, in place of `epochs`, and the learning rate reaches its end then; with
+    further parts, the last of them has what is left. Such a run goes by the clock: no two are the same."""
     optimizer: Optimizer = "adam"
     """`sgd`, `rmsprop`, `adam` or `adamw`, step by step; or `lbfgs`, for an output layer on the kept features of frozen
     layers: its one best answer is found in one epoch, whatever `peak_lr`, `schedule` and `batches.size` are."""
@@ -277,6 +283,11 @@ class FitSettings(Settings):
     not done where those are the test pictures."""
     checkpoint_every_s: Annotated[Number, Field(gt=0)] | None = None
     """Also save within an epoch, whenever this many seconds have passed since the last save."""
+
+    @property
+    def by_the_clock(self) -> bool:
+        """Whether `seconds` end training, not `epochs`; L-BFGS ends by itself."""
+        return self.seconds is not None and self.optimizer != "lbfgs"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -385,10 +396,13 @@ class RunSettings(Settings):
         [('output', 5), (None, 2)]
         """
         first = Part(self.model.freeze, self.fit, self.augment)
-        return (first, *(part.after(self.fit, self.augment) for part in self.then))
+        *earlier, last = (first, *(part.after(self.fit, self.augment) for part in self.then))
+        return (*(part._replace(fit=part.fit.but(seconds=None)) for part in earlier), last)
 
 
 S = TypeVar("S", bound=Settings)
+
+_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 FLAGS = {
     "epochs": "fit.epochs",
@@ -426,6 +440,8 @@ def load(recipe: str | Path | None, overrides: Iterable[str] = ()) -> RunSetting
     table = {} if recipe is None else _read_recipe(recipe)
     for override in overrides:
         _override(table, override)
+        if override.startswith("fit.epochs="):  # so many are asked for, also of few pictures
+            table["fit"]["min_steps"] = 0
     return parse(RunSettings, table)
 
 
@@ -442,6 +458,19 @@ def changes(overrides: Iterable[str], size: int | None = None, **flags: Any) -> 
     ]
     short += [f"pixels.size=[{size}, {size}]"] if size is not None else []
     return [*short, *([overrides] if isinstance(overrides, str) else overrides)]
+
+
+def duration_s(text: str | float) -> float:
+    """A time such as `90`, `90s`, `2m` or `1.5h` in seconds. Raises SettingsError.
+
+    >>> duration_s("2m"), duration_s(20)
+    (120.0, 20.0)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smh]?)\s*", str(text))
+    value = float(found[1]) * _UNITS_S[found[2]] if found else 0.0
+    if value <= 0:
+        raise SettingsError(f"'{text}' is not a time; write it as 90s, 2m or 1.5h.")
+    return value
 
 
 def recipe_names() -> list[str]:

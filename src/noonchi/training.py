@@ -1,5 +1,6 @@
 """From data to a run folder: the stages in order. The file to read first."""
 
+import math
 import shlex
 import signal
 import threading
@@ -15,6 +16,7 @@ import numpy as np
 from noonchi import (
     answers,
     batches,
+    budgets,
     check,
     checkpoint,
     classifier,
@@ -39,7 +41,7 @@ from noonchi.batches import Batch, Batches
 from noonchi.classifier import Classifier
 from noonchi.errors import SettingsError, StoppedError
 from noonchi.evaluate import Answered, answered, calibrated, scored
-from noonchi.fitting import Plan, State
+from noonchi.fitting import Deadline, Plan, State
 from noonchi.losses import Objective
 from noonchi.results import Epoch, Note, Split
 from noonchi.runs import Run, Show
@@ -72,6 +74,7 @@ def train(
     out: str | Path | None = None,
     overrides: Iterable[str] = (),
     size: int | None = None,
+    budget: str | float | None = None,
     trust_code: bool = False,
     show: Show | None = None,
     **flags: Any,
@@ -81,7 +84,8 @@ def train(
     `data` is a folder, a CSV, an .npz, a folder of IDX files, a built-in name, or arrays (images, labels). Without a
     `recipe` one is picked by the data. `overrides` are `"section.key=value"`; `epochs`, `batch_size`, `lr`, `size`
     (pixels a side), `seed`, `device`, `overrides_file` (`data.overrides`) and `report` (`record.report`) are short for
-    the usual ones. `out` is
+    the usual ones. A `budget` of seconds, or such as `"2m"`, is what all of it may take, the report included: size of
+    network and pictures and the learning rate are planned for it. `out` is
     the run's folder, else the next `runs/<data>-<recipe>-<n>`. A recipe file that names a Python network needs
     `trust_code`; one named in `overrides` does not. `show` is called with each `Note`, `Reading`, `Step` and `Epoch`;
     without it they go to the terminal. Raises SettingsError, DataError and RunError, and StoppedError where a signal
@@ -89,6 +93,7 @@ def train(
     """
     if unknown := flags.keys() - settings.FLAGS.keys():
         raise TypeError(f"train() got an unexpected keyword argument '{min(unknown)}'")
+    ends = None if budget is None else time.monotonic() + settings.duration_s(budget)
     changes = settings.changes(overrides, size, **flags)
     if out is not None:
         runs.refuse_used(Path(out))
@@ -98,9 +103,11 @@ def train(
         run, index = runs.choose(data, recipe, changes, tell)
         if recipe is None or recipe in settings.recipe_names():
             run = runs.with_weights(run, changes, tell)
+        if ends is not None:
+            run, ends = budgets.planned(run, index, changes, ends, tell, free=recipe is None)
         run = _resolved(run, index, data)
         folder = Path(out) if out is not None else runs.next_folder(index.name, run.recipe)
-        return _stages(folder, run, index, tell, fresh=True)
+        return _stages(folder, run, index, tell, fresh=True, ends=ends)
 
 
 def resume(folder: str | Path, data: Data | None = None, *, trust_code: bool = False, show: Show | None = None) -> Run:
@@ -137,10 +144,16 @@ def _resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
         pixels=pixels.resolve(run.pixels, index.array, index.files, networks.pixel_defaults(run.model.network)),
         device=device.prepare(run.device),
         heads=heads,
+        fit=run.fit.but(epochs=_epochs(run, len(index.positions("train"))), min_steps=0),
     )
 
 
-def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: bool) -> Run:
+def _epochs(run: RunSettings, pictures: int) -> int:
+    """As many as come to `fit.min_steps`."""
+    return max(run.fit.epochs, math.ceil(run.fit.min_steps * run.batches.size / pictures))
+
+
+def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: bool, ends: float | None = None) -> Run:
     runs.make(folder)
     with runs.opened(folder, show) as tell, networks.blaming(run.model.network):
         if fresh:
@@ -165,6 +178,8 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         run = _with_precision(run, start, material, tell)
         _rehearse(run, start, material)
         state = parts.begin(start, run, 0 if fresh else checkpoint.part(folder / "last"))
+        if ends is not None:
+            run = run.but(fit=run.fit.but(seconds=round(max(0.001, ends - time.monotonic()), 3)))
         if fresh:
             sources.write_splits(folder / runs.SPLITS, index)
             files.write(folder / runs.RECIPE, settings.to_toml(run))
@@ -184,11 +199,12 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
 
 def _trained(folder: Path, run: RunSettings, index: Index, material: _Material, state: State, *, show: Show) -> Run:
     """Part after part, to the final scores."""
-    _fit(folder, run, state, _with_features(state, material, index, run, show), show)
+    ends = time.monotonic() + (run.fit.seconds or 0.0) - state.trained_s
+    _fit(folder, run, state, _with_features(state, material, index, run, show), ends=ends, show=show)
     while (further := parts.following(run, state)) is not None:
         show(Note(f"part {further + 1} of {len(run.parts)}: {parts.about(run.parts[further])}"))
         state = parts.go_on(state, classifier.load(folder, trust_code=True), run, further)
-        _fit(folder, run, state, _with_features(state, material, index, run, show), show)
+        _fit(folder, run, state, _with_features(state, material, index, run, show), ends=ends, show=show)
     if state.part < len(run.then):
         show(Note(f"accuracy {parts.accuracy(state):.4g} is enough: what was to follow is passed over"))
     return _finish(folder, run, index, material, state)
@@ -279,8 +295,12 @@ def _plan(run: RunSettings, material: _Material, part: int = 0) -> Plan:
     return Plan(run.parts[part].fit, material.objectives, run.seed, run.device.precision)
 
 
-def _fit(folder: Path, run: RunSettings, state: State, material: _Material, show: Show) -> None:
+def _fit(folder: Path, run: RunSettings, state: State, material: _Material, *, ends: float, show: Show) -> None:
+    """One part; `ends` is when training by the clock does."""
     saved_at, plan = time.monotonic(), _plan(run, material, state.part)
+    if plan.settings.by_the_clock:
+        began = saved_at - state.trained_s + sum(epoch.seconds for epoch in state.history[: state.begun])
+        plan = replace(plan, deadline=Deadline(ends, max(0.001, ends - began)))
     with _stop_asked() as stop:
         for moment in fitting.steps(state, plan, material.training, material.validation):
             show(moment)
@@ -326,7 +346,7 @@ def _finish(folder: Path, run: RunSettings, index: Index, material: _Material, s
     weights = {objective.head.name: objective.weight for objective in material.objectives}
     val = test = None
     if material.validation:
-        found = answered(best, material.validation, "val")
+        found = state.best_answers or answered(best, material.validation, "val")
         if run.fit.calibrate and not run.data.validate_on_test:
             temperatures, found = calibrated(best.heads, found)
             best = replace(best, temperatures=temperatures)

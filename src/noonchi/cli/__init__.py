@@ -1,5 +1,6 @@
 """The command line: arguments in, exit codes out. Torch is imported by the commands that need it, not by --help."""
 
+import gc
 import io
 import os
 import signal
@@ -32,7 +33,9 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was half made is cleared away
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what this terminal cannot show
-    sys.exit(_run())
+    code = _run()
+    gc.freeze()  # or the interpreter goes through all that is left, half a second after a training, to give it back
+    sys.exit(code)
 
 
 def _run() -> int:

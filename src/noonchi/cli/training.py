@@ -1,6 +1,7 @@
 """`noonchi train` and `noonchi val`."""
 
 import sys
+import time
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from noonchi.results import printable
 @click.option("--size", type=int, help="Pixels a side that pictures are brought to.")
 @click.option("--seed", type=int, help="Every draw is a function of it.")
 @click.option("--device", help="auto, cpu, cuda or mps.")
+@click.option("--budget", metavar="TIME", help="What all may take, such as 90s, 2m or 1h: the best for that time.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder; runs/DATA-RECIPE-N if not given.")
 @overrides_option("A CSV of pictures to drop or relabel, as noonchi check writes it.")
 @click.option("--no-report", "report", flag_value=False, default=None, help="Leave out RUN/report.html.")
@@ -44,7 +46,12 @@ def train(
         raise SettingsError(f"--resume changes nothing else, but {', '.join(given)} came; leave it out.")
     if resume is None and data is None:
         raise click.UsageError("DATA is missing: a folder of pictures, or a built-in name such as digits.")
-    from noonchi import runs, training
+    began = time.monotonic()
+    from noonchi import runs, settings, training
+
+    if options["budget"]:
+        budget_s = settings.duration_s(options["budget"])
+        options["budget"] = max(0.001, budget_s - (time.monotonic() - began))  # to import torch takes seconds
 
     with redirect_stdout(sys.stderr) if as_json else nullcontext():  # the user's network may print
         if resume is not None:

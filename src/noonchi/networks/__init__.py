@@ -16,6 +16,7 @@ from noonchi.networks.deep_convnet import deep_convnet
 from noonchi.networks.lenet5 import lenet5
 from noonchi.networks.mlp import mlp
 from noonchi.networks.mnist_convnet import mnist_convnet
+from noonchi.networks.mnist_fast import mnist_best, mnist_fast
 from noonchi.networks.one_conv import one_conv
 from noonchi.networks.own import own_network, where_it_failed
 from noonchi.networks.parts import Builder, Heads, Layers, PictureShape, evaluating, shape_of_one
@@ -46,10 +47,12 @@ __all__ = [
 
 NETWORKS: dict[str, Builder] = {
     "lenet5": lenet5,
+    "mnist-best": mnist_best,
     "mnist-convnet": mnist_convnet,
     "mnist-deep-convnet": deep_convnet,
     "mnist-digit-and-odd": digit_and_odd,
     "mnist-digit-and-odd-deep": digit_and_odd_deep,
+    "mnist-fast": mnist_fast,
     "mnist-mlp": mlp,
     "mnist-one-conv": one_conv,
     "mnist-two-branch": TwoBranch,
@@ -57,6 +60,9 @@ NETWORKS: dict[str, Builder] = {
     "photos-convnet-dropout": photos_convnet_dropout,
     "photos-small": photos_small,
 }
+
+_AS_TORCH_STARTS = {"mnist-fast", "mnist-best"}
+"""Ours whose weights start within ±1/√inputs (LeCun et al. 1998): under batch norm smaller weights learn faster."""
 
 
 def build(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrained: bool = False) -> nn.Module:
@@ -83,7 +89,8 @@ def build(settings: ModelSettings, shape: PictureShape, heads: Heads, *, pretrai
     for count, answer in answers.items():  # one finds a stray `squeeze`, two a `view(1, -1)`
         _check(name, answer, heads, count)
     if name in NETWORKS:
-        glorot(network)
+        if name not in _AS_TORCH_STARTS:
+            glorot(network)
         if pretrained and settings.weights not in {None, "random"}:
             _take_over(network, Path(str(settings.weights)))
     elif isinstance(network, Layers):

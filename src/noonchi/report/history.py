@@ -161,7 +161,8 @@ def _curves(history: list[Epoch], name: str) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.0))
+    figure.subplots_adjust(left=0.13, right=0.97, bottom=0.12, top=0.92)  # a layout that is searched for takes longer
     axes = figure.subplots()
     numbers = [epoch.number for epoch in history]
     for key, label, color in ((name, "training", "#3b6fb6"), (f"val_{name}", "validation", "#d1603d")):

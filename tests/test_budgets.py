@@ -1,0 +1,106 @@
+"""Training to a time budget: it ends by the clock, its learning rate with it."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import noonchi
+from noonchi import budgets, runs, sources
+from noonchi.errors import SettingsError, StoppedError
+from noonchi.fitting import Deadline
+from noonchi.report import read_history
+from noonchi.results import Epoch, Note
+from noonchi.settings import RunSettings, duration_s, load
+
+
+@pytest.fixture(scope="module")
+def dots() -> tuple[np.ndarray, np.ndarray]:
+    """300 grey pictures of 16x16: a bright dot on the left or on the right."""
+    draw = np.random.default_rng(0)
+    images, sides = draw.integers(0, 80, (300, 16, 16), np.uint8), np.arange(300) % 2
+    for image, side in zip(images, sides, strict=True):
+        row, column = draw.integers(3, 12), draw.integers(1, 5) + 9 * side
+        image[row : row + 3, column : column + 3] = 255
+    return images, sides
+
+
+def quietly(_: object) -> None:
+    """Shows nothing."""
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), (" 2m", 120), ("1.5h", 5400), (0.5, 0.5)])
+def test_a_time_is_read_with_or_without_its_unit(text, seconds):
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-3s", "0", "1d", "2m30s", "inf", "nan"])
+def test_what_is_no_time_is_refused_with_an_example(text):
+    with pytest.raises(SettingsError, match=r"is not a time; write it as 90s, 2m or 1\.5h"):
+        duration_s(text)
+
+
+def test_training_by_the_clock_ends_when_its_time_does_and_the_rate_with_it(tmp_path, dots):
+    run = noonchi.train(dots, "mnist-fast", out=tmp_path / "run", overrides=["fit.seconds=3"], show=quietly)
+    last = read_history(run.folder)[-1]
+    assert run.seconds > 2.5
+    assert last.lr < runs.load_settings(run.folder).fit.peak_lr / 20
+
+
+def test_a_budget_leaves_time_for_the_scores_and_takes_the_larger_network_where_it_is_long(dots):
+    index = sources.load(dots)
+    run, ends = budgets.planned(load("mnist-fast"), index, [], time.monotonic() + 3600, quietly, free=True)
+    assert run.recipe == "mnist-best"
+    assert 3000 < ends - time.monotonic() < 3600
+
+
+def test_a_budget_leaves_a_recipe_that_was_asked_for(dots):
+    index = sources.load(dots)
+    run, _ = budgets.planned(load("mnist-fast"), index, [], time.monotonic() + 3600, quietly, free=False)
+    assert run == load("mnist-fast")
+
+
+def test_a_budget_too_short_for_anything_says_how_much_is_missing(tmp_path, dots):
+    with pytest.raises(SettingsError, match=r"the budget is too short: give .* seconds more"):
+        noonchi.train(dots, out=tmp_path / "run", budget=0.01, show=quietly)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_by_the_clock_that_was_stopped_goes_on_for_the_time_that_is_left(tmp_path, dots):
+    def stop(event: object) -> None:
+        if isinstance(event, Epoch):
+            raise StoppedError("enough")
+
+    with pytest.raises(StoppedError):
+        noonchi.train(dots, "small-pictures", out=tmp_path / "run", overrides=["fit.seconds=3"], show=stop)
+    begun = noonchi.resume(tmp_path / "run", dots, show=quietly)
+    assert begun.epochs > 1
+    assert begun.seconds == pytest.approx(3, abs=1.5)
+
+
+def test_only_the_last_part_of_a_training_goes_by_the_clock():
+    run = RunSettings(model={"freeze": "output"}, fit={"seconds": 9}, then=[{"epochs": 2}, {"epochs": 3}])
+    assert [part.fit.by_the_clock for part in run.parts] == [False, False, True]
+
+
+def test_a_deadline_tells_what_part_of_its_time_is_over():
+    assert Deadline(at=0, seconds=5).done == 1
+    assert Deadline(at=1e12, seconds=5).done == 0
+
+
+def test_few_pictures_are_gone_through_more_often_but_not_where_epochs_are_given(tmp_path, dots):
+    shown: list[object] = []
+    few = noonchi.train(dots, overrides=["fit.min_steps=20"], out=tmp_path / "a", show=shown.append)
+    given = noonchi.train(dots, "mnist-fast", epochs=1, out=tmp_path / "b", show=quietly)
+    assert Note("recipe mnist-fast, for 300 grey pictures of 16x16") in shown
+    assert few.epochs == 11
+    assert given.epochs == 1
+
+
+def test_the_command_line_takes_a_budget(tmp_path):
+    command = [sys.executable, "-m", "noonchi", "train", "digits", "--budget", "soon", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "noonchi: 'soon' is not a time; write it as 90s, 2m or 1.5h.\n"
