@@ -1,5 +1,7 @@
 """Training in parts: which come after one another, and with what each begins."""
 
+from collections.abc import Mapping
+
 from torch import nn
 
 from noonchi import features, fitting, networks
@@ -57,7 +59,15 @@ def go_on(state: State, best: Classifier, run: RunSettings, number: int) -> Stat
 
 
 def accuracy(state: State) -> float:
-    """Of the best epoch, on validation pictures where there are some; of the head that does worst."""
-    metrics = state.history[state.best_epoch - 1].metrics
+    """Of the best epoch, as `lowest_accuracy` gives it."""
+    return lowest_accuracy(state.history[state.best_epoch - 1].metrics)
+
+
+def lowest_accuracy(metrics: Mapping[str, float]) -> float:
+    """Of an epoch, on validation pictures where there are some; of the head that does worst.
+
+    >>> lowest_accuracy({"loss": 0.1, "accuracy": 0.99, "val_loss": 0.2, "val_accuracy": 0.95})
+    0.95
+    """
     found = {name: value for name, value in metrics.items() if name.endswith("accuracy")}
     return min(value for name, value in found.items() if name.startswith("val_") or f"val_{name}" not in found)

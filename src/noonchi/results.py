@@ -55,6 +55,16 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Work:
+    """How far work in steps of any kind is, and what there is to say of the last one."""
+
+    what: str
+    done: int
+    total: int
+    text: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One training step done: its number within the epoch, counted from 1, and the epoch's mean loss so far."""
 

@@ -205,39 +205,48 @@ def load_versions(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def opened(folder: Path, show: Show) -> Iterator[Show]:
-    """Holds a run's folder against a second process; what is shown also goes to `train.log`.
+def held(folder: Path, record: str) -> Iterator[None]:
+    """Holds a folder against a second process. Raises RunError where one holds it.
 
-    A folder in which no run has begun when this ends is removed.
+    A folder in which nothing has begun when this ends, as `record` is not in it, is removed.
     """
     lock = FileLock(folder / _LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise RunError(f"'{folder}' is in use by another noonchi; wait for it, or give another --out.") from None
-    handler = logging.FileHandler(folder / _LOG, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log = logging.Logger(str(folder))
-    log.addHandler(handler)
-
-    def tell(event: Event) -> None:
-        show(event)
-        if isinstance(event, Note | Epoch):
-            log.info("%s", event.text if isinstance(event, Note) else epoch_line(event))
-
     try:
-        yield tell
-    except BaseException as error:
-        log.info("%s", str(error) or type(error).__name__)
-        raise
+        yield
     finally:
-        handler.close()
         # before the release: a process that waits for it must not hold a file that is removed then
         with suppress(PermissionError):  # Windows keeps an open file; there filelock removes it
             (folder / _LOCK).unlink(missing_ok=True)
         lock.release()
-        if not (folder / RECIPE).exists():
+        if not (folder / record).exists():
             _remove(folder)
+
+
+@contextmanager
+def opened(folder: Path, show: Show) -> Iterator[Show]:
+    """Holds a run's folder as `held` does; what is shown also goes to `train.log`."""
+    with held(folder, RECIPE):
+        handler = logging.FileHandler(folder / _LOG, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log = logging.Logger(str(folder))
+        log.addHandler(handler)
+
+        def tell(event: Event) -> None:
+            show(event)
+            if isinstance(event, Note | Epoch):
+                log.info("%s", event.text if isinstance(event, Note) else epoch_line(event))
+
+        try:
+            yield tell
+        except BaseException as error:
+            log.info("%s", str(error) or type(error).__name__)
+            raise
+        finally:
+            handler.close()
 
 
 def with_weights(run: RunSettings, chosen: Iterable[str], show: Show) -> RunSettings:
@@ -276,7 +285,7 @@ def _recipe_for(index: Index, resolved: PixelSettings) -> tuple[str, str]:
 
 
 def _remove(folder: Path) -> None:
-    """What `opened` and a run that has not begun put there; the folder too, if it holds nothing else."""
+    """What `opened` and what has not begun put there; the folder too, if it holds nothing else."""
     for name in (_LOG, SPLITS):
         (folder / name).unlink(missing_ok=True)
     with suppress(OSError):

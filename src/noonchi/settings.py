@@ -445,6 +445,18 @@ def load(recipe: str | Path | None, overrides: Iterable[str] = ()) -> RunSetting
     return parse(RunSettings, table)
 
 
+def altered(run: RunSettings, overrides: Iterable[str]) -> RunSettings:
+    """The settings of a run with `section.key=value` overrides; errors are as of `load`.
+
+    >>> altered(RunSettings(), ["fit.epochs=2"]).fit.epochs
+    2
+    """
+    table = run.table()
+    for override in overrides:
+        _override(table, override)
+    return parse(RunSettings, table)
+
+
 def changes(overrides: Iterable[str], size: int | None = None, **flags: Any) -> list[str]:
     """`"section.key=value"` of `FLAGS`, of `size` (pixels a side) and then of `overrides`; None changes nothing.
 

@@ -6,9 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from noonchi.results import Epoch, Note, Reading, Step, printable
+from noonchi.results import Epoch, Note, Reading, Step, Work, printable
 
-Event = Note | Reading | Step | Epoch
+Event = Note | Reading | Work | Step | Epoch
 
 
 class Terminal:
@@ -35,6 +35,8 @@ class Terminal:
                 self._console.print(printable(text), markup=False)
             case Reading(done, total):
                 self._move("reading", done, total, "")
+            case Work(what, done, total, text):
+                self._move(what, done, total, text)
             case Step(epoch, step, steps, loss):
                 self._move(f"epoch {epoch}", step, steps, f"loss {loss:.4f}")
             case Epoch():

@@ -98,14 +98,10 @@ def train(
     if out is not None:
         runs.refuse_used(Path(out))
     with nullcontext(show) if show else Terminal() as tell:
-        if recipe is not None:
-            _refuse_code(Path(recipe), changes, trust_code=trust_code)
-        run, index = runs.choose(data, recipe, changes, tell)
-        if recipe is None or recipe in settings.recipe_names():
-            run = runs.with_weights(run, changes, tell)
+        run, index = choose(data, recipe, changes, tell, trust_code=trust_code)
         if ends is not None:
             run, ends = budgets.planned(run, index, changes, ends, tell, free=recipe is None)
-        run = _resolved(run, index, data)
+        run = resolved(run, index, data)
         folder = Path(out) if out is not None else runs.next_folder(index.name, run.recipe)
         return _stages(folder, run, index, tell, fresh=True, ends=ends)
 
@@ -124,13 +120,57 @@ def resume(folder: str | Path, data: Data | None = None, *, trust_code: bool = F
         return _stages(place, run, index, tell, fresh=False)
 
 
+def choose(
+    data: Data, recipe: str | Path | None, changes: list[str], show: Show, *, trust_code: bool = False
+) -> tuple[RunSettings, Index]:
+    """The settings of a new run, before they are `resolved`, and its pictures; arguments and errors are `train`'s."""
+    if recipe is not None:
+        _refuse_code(Path(recipe), changes, trust_code=trust_code)
+    run, index = runs.choose(data, recipe, changes, show)
+    if recipe is None or recipe in settings.recipe_names():
+        run = runs.with_weights(run, changes, show)
+    return run, index
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """The first part of a training, about to take its first step: what `fitting.steps` asks for."""
+
+    state: State
+    plan: Plan
+    batches: Batches
+
+
+def ready(run: RunSettings, index: Index, show: Show) -> Ready:
+    """A training's first part as `train` begins it, from `resolved` settings; but for caches nothing is written."""
+    with networks.blaming(run.model.network):
+        frames, index = _frames(index, run, show)
+        run, material, state = _begun(frames, index, run, show)
+        material = _with_features(state, material, index, run, show)
+        return Ready(state, _plan(run, material), material.training)
+
+
+def attempt(folder: Path, run: RunSettings, index: Index, show: Show) -> State:
+    """Train in a folder, on from where it was stopped, and give the state at the end; nothing is scored.
+
+    Pictures of the test split are not asked about. What `show` raises ends it; a signal always does, by StoppedError.
+    """
+    with networks.blaming(run.model.network):
+        begun = (folder / runs.RECIPE).exists()
+        run = runs.load_settings(folder) if begun else run
+        frames, index = _frames(index, run, show)
+        run, material, state = _begun(frames, index, run, show, folder / "last" if begun else None)
+        files.write(folder / runs.RECIPE, settings.to_toml(run))
+        return _trained(folder, run, index, material, state, show=show, stop_at_end=True)
+
+
 def _refuse_code(recipe: Path, changes: list[str], *, trust_code: bool) -> None:
     """A network that the caller names is the caller's; one that a recipe file names may be anybody's."""
     if not any(change.startswith("model.network=") for change in changes):
         runs.refuse_code(recipe, settings.load(str(recipe)), trust_code=trust_code)
 
 
-def _resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
+def resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
     """Every setting with a value, but for the precision: what `recipe.toml` records."""
     source = sources.lasting_name(data) if isinstance(data, str | Path) else None
     overrides = run.data.overrides and str(Path(run.data.overrides).resolve())
@@ -159,25 +199,12 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         if fresh:
             runs.refuse_used(folder)  # once more: another process may have begun here since
         tracking.refuse_missing(run)
-        device.prepare(run.device)
-        frames, index = batches.frames_of(index, run, tell)
-        runs.refuse_untrainable(index)
-        device.keep_freed_memory()
+        frames, index = _frames(index, run, tell)
         if fresh:
             _warn(index, run, tell)
         else:
             runs.refuse_changed(folder, index)
-        material = _material(frames, index, run, tell)
-        # a wrong name is found before anything is written
-        monitor = fitting.monitored(run.fit, index.heads, validated=material.validation is not None)
-        if material.validation is None:
-            tell(Note(f"no validation pictures: the best epoch is decided by the training pictures' {monitor}"))
-        begun = not fresh and (folder / "last").exists()
-        start = _first_classifier(frames, index, run, material.training, pretrained=not begun)
-        parts.refuse(start.network, run)
-        run = _with_precision(run, start, material, tell)
-        _rehearse(run, start, material)
-        state = parts.begin(start, run, 0 if fresh else checkpoint.part(folder / "last"))
+        run, material, state = _begun(frames, index, run, tell, None if fresh else folder / "last")
         if ends is not None:
             run = run.but(fit=run.fit.but(seconds=round(max(0.001, ends - time.monotonic()), 3)))
         if fresh:
@@ -185,29 +212,73 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             files.write(folder / runs.RECIPE, settings.to_toml(run))
             if index.unusable:
                 sources.write_unusable(folder / runs.UNUSABLE, index)
-        elif checkpoint.restore(folder / "last", state):
+        elif state.epoch > 1 or state.step:
             goes_on = f"goes on in epoch {state.epoch}, step {state.step + 1}"
             tell(Note(f"the run {'had ended; scoring it again' if parts.ended(run, state) else goes_on}"))
         files.write_json(folder / runs.VERSIONS, device.versions(run.device.name))
-        _record_start(folder, run, start, material, tell)
+        _record_start(folder, run, state.classifier, material, tell)
         with tracking.tracked(folder, run, tell) as told:
-            finished = _trained(folder, run, index, material, state, show=told)
+            state = _trained(folder, run, index, material, state, show=told)
+            finished = _finish(folder, run, index, material, state)
         if run.record.report:
             _report(folder, index, tell)
         return finished
 
 
-def _trained(folder: Path, run: RunSettings, index: Index, material: _Material, state: State, *, show: Show) -> Run:
-    """Part after part, to the final scores."""
+def _frames(index: Index, run: RunSettings, show: Show) -> tuple[np.ndarray, Index]:
+    """The pictures, decoded, and the index without those that cannot be used; threads and memory are set up first."""
+    device.prepare(run.device)
+    frames, index = batches.frames_of(index, run, show)
+    runs.refuse_untrainable(index)
+    device.keep_freed_memory()
+    return frames, index
+
+
+def _begun(
+    frames: np.ndarray, index: Index, run: RunSettings, show: Show, last: Path | None = None
+) -> tuple[RunSettings, _Material, State]:
+    """Settings with the precision decided, what is worked on, and the state before the first step or as in `last`."""
+    material = _material(frames, index, run, show)
+    # a wrong name is found before anything is written
+    monitor = fitting.monitored(run.fit, index.heads, validated=material.validation is not None)
+    if material.validation is None:
+        show(Note(f"no validation pictures: the best epoch is decided by the training pictures' {monitor}"))
+    pretrained = last is None or not last.exists()
+    start = _first_classifier(frames, index, run, material.training, pretrained=pretrained)
+    parts.refuse(start.network, run)
+    run = _with_precision(run, start, material, show)
+    _rehearse(run, start, material)
+    state = parts.begin(start, run, checkpoint.part(last) if last else 0)
+    if last:
+        checkpoint.restore(last, state)
+    return run, material, state
+
+
+def _trained(
+    folder: Path,
+    run: RunSettings,
+    index: Index,
+    material: _Material,
+    state: State,
+    *,
+    show: Show,
+    stop_at_end: bool = False,
+) -> State:
+    """Part after part, to the state at the end."""
     ends = time.monotonic() + (run.fit.seconds or 0.0) - state.trained_s
-    _fit(folder, run, state, _with_features(state, material, index, run, show), ends=ends, show=show)
+
+    def fit(state: State) -> None:
+        taken = _with_features(state, material, index, run, show)
+        _fit(folder, run, state, taken, show, ends=ends, stop_at_end=stop_at_end)
+
+    fit(state)
     while (further := parts.following(run, state)) is not None:
         show(Note(f"part {further + 1} of {len(run.parts)}: {parts.about(run.parts[further])}"))
         state = parts.go_on(state, classifier.load(folder, trust_code=True), run, further)
-        _fit(folder, run, state, _with_features(state, material, index, run, show), ends=ends, show=show)
+        fit(state)
     if state.part < len(run.then):
         show(Note(f"accuracy {parts.accuracy(state):.4g} is enough: what was to follow is passed over"))
-    return _finish(folder, run, index, material, state)
+    return state
 
 
 def _warn(index: Index, run: RunSettings, show: Show) -> None:
@@ -295,7 +366,9 @@ def _plan(run: RunSettings, material: _Material, part: int = 0) -> Plan:
     return Plan(run.parts[part].fit, material.objectives, run.seed, run.device.precision)
 
 
-def _fit(folder: Path, run: RunSettings, state: State, material: _Material, *, ends: float, show: Show) -> None:
+def _fit(
+    folder: Path, run: RunSettings, state: State, material: _Material, show: Show, *, ends: float, stop_at_end: bool
+) -> None:
     """One part; `ends` is when training by the clock does."""
     saved_at, plan = time.monotonic(), _plan(run, material, state.part)
     if plan.settings.by_the_clock:
@@ -310,7 +383,7 @@ def _fit(folder: Path, run: RunSettings, state: State, material: _Material, *, e
             if isinstance(moment, Epoch) or stop.is_set() or (every_s and time.monotonic() - saved_at >= every_s):
                 checkpoint.save(folder / "last", state)
                 saved_at = time.monotonic()
-            if stop.is_set() and not parts.ended(run, state):
+            if stop.is_set() and (stop_at_end or not parts.ended(run, state)):
                 raise StoppedError(f"stopped and saved; go on with: noonchi train --resume {folder}")
 
 
