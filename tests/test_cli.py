@@ -84,12 +84,12 @@ def control_codes(text):
 # Help
 
 
-@pytest.mark.parametrize("command", ["", *sorted(cli.noonchi.commands)])
+@pytest.mark.parametrize("command", ["", "tune lr", *sorted(cli.noonchi.commands)])
 def test_help_is_the_golden_one_and_fits_80_columns(golden, command):
     told = CliRunner().invoke(cli.noonchi, [*command.split(), "--help"], env={"COLUMNS": "80"})
     assert told.exit_code == 0
     assert max(map(len, told.output.splitlines())) <= 80
-    golden(told.output, f"help/{command or 'noonchi'}.txt")
+    golden(told.output, f"help/{command.replace(' ', '-') or 'noonchi'}.txt")
 
 
 def test_dash_h_is_help_for_every_command():

@@ -20,6 +20,7 @@ from noonchi.cli.looking import look
 from noonchi.cli.predicting import predict
 from noonchi.cli.reporting import report
 from noonchi.cli.training import train, val
+from noonchi.cli.tuning import tune
 from noonchi.errors import NoonchiError
 from noonchi.results import printable
 
@@ -78,5 +79,5 @@ def noonchi() -> None:
     """Train, look into and use image classifiers."""
 
 
-for command in (train, val, predict, explain, compare, report, look, check, summary, conv, list_, cache_):
+for command in (train, tune, val, predict, explain, compare, report, look, check, summary, conv, list_, cache_):
     noonchi.add_command(command)
