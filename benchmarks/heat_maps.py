@@ -34,7 +34,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         index = sources.load(drawn_photos(Path(temporary)) if given.toy else given.data)
         answering = _toy() if given.toy else classifier.load(given.run)
-        print(heading({None: Path(sys.executable)}, f"RUN --pictures {given.pictures} --seed {given.seed}"), flush=True)
+        print(
+            heading({None: Path(sys.executable)}, f"DATA RUN --pictures {given.pictures} --seed {given.seed}"),
+            flush=True,
+        )
         found: dict[str, list[HeatMap]] = defaultdict(list)
         for at, path in enumerate(_pictures(index, given.pictures, given.seed), 1):
             frame, head = answering.frame(path), answering.heads[0]

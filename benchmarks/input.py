@@ -7,7 +7,7 @@ S10's augmentation on 150x150 pictures, in batches of 32 float32 pictures in 0..
 fresh process with an empty cache; no side is timed with the files off the disk, for they were read before.
 """
 
-import side_by_side
+import folder_epochs
 from side_by_side import Side
 
 SIDES = {
@@ -20,4 +20,4 @@ SIDES = {
 }
 
 if __name__ == "__main__":
-    side_by_side.compare(__doc__, SIDES, pixels=150, starts=3, turns=3)
+    folder_epochs.compare(__doc__, SIDES, pixels=150, starts=3, turns=3)

@@ -34,8 +34,8 @@ Peaks = dict[tuple[str, int], list[dict[str, float]]]
 def main() -> None:
     given = _arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it prints what it has
-    options = f"--pictures {' '.join(map(str, given.pictures))} --rounds {given.rounds}"
-    print(heading({None: Path(sys.executable)}, options) + "\n", flush=True)
+    arguments = f"DATA --pictures {' '.join(map(str, given.pictures))} --rounds {given.rounds}"
+    print(heading({None: Path(sys.executable)}, arguments) + "\n", flush=True)
     peaks: Peaks = defaultdict(list)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

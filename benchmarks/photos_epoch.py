@@ -6,7 +6,7 @@ The network of 3.5 million weights, RMSprop, batches of 32 at 150x150 with S10's
 DATA/train is trained on, and none is validated on, on any side. The first epoch holds decoding and compiling.
 """
 
-import side_by_side
+import folder_epochs
 from side_by_side import Side
 
 SIDES = {
@@ -19,4 +19,4 @@ SIDES = {
 }
 
 if __name__ == "__main__":
-    side_by_side.compare(__doc__, SIDES, pixels=150, starts=1, turns=4)
+    folder_epochs.compare(__doc__, SIDES, pixels=150, starts=1, turns=4)

@@ -20,7 +20,7 @@ LONGEST_TURN_S = 300
 
 Process = subprocess.Popen[str]
 Turn = tuple[int, int]
-"""Which start and which epoch of it, both counted from 0."""
+"""Which start and which turn of it, both counted from 0."""
 
 
 @dataclass
@@ -30,10 +30,12 @@ class Measured:
     starts_s: list[float] = field(default_factory=list)
     """Until everything was imported."""
     turns_s: dict[Turn, float] = field(default_factory=dict)
+    figures: dict[Turn, dict[str, float]] = field(default_factory=dict)
+    """What the side told of each turn."""
     failure: str = ""
 
     def seconds(self, *, first: bool) -> dict[Turn, float]:
-        """Of the first epochs of fresh processes, or of all later ones."""
+        """Of the first turns of fresh processes, or of all later ones."""
         return {turn: seconds for turn, seconds in self.turns_s.items() if (turn[1] == 0) == first}
 
 
@@ -65,8 +67,11 @@ def python_of(environment: str | None, peers: Path, *, make: bool) -> Path | Non
     return None
 
 
-def measure(commands: Mapping[str, list[str]], starts: int, turns: int) -> dict[str, Measured]:
-    """Every side's turns, there and back again; where a side fails or the user interrupts, the rest stands."""
+def measure(commands: Mapping[str, list[str]], starts: int, turns: int) -> tuple[dict[str, Measured], bool]:
+    """Every side's turns, there and back again, and whether they came to their end.
+
+    Where a side fails or the user interrupts, the rest stands.
+    """
     results = {name: Measured() for name in commands}
     try:
         for start in range(starts):
@@ -77,7 +82,8 @@ def measure(commands: Mapping[str, list[str]], starts: int, turns: int) -> dict[
                         _take_turn(processes[name], name, (start, number), results[name])
     except KeyboardInterrupt:
         tell("interrupted: the table holds what was measured until then")
-    return results
+        return results, False
+    return results, True
 
 
 def _started(command: list[str], measured: Measured, ends: ExitStack) -> Process:
@@ -106,14 +112,15 @@ def _take_turn(process: Process, name: str, turn: Turn, measured: Measured) -> N
     if measured.failure:
         return
     with suppress(BrokenPipeError):
-        print("epoch", file=process.stdin, flush=True)
+        print("turn", file=process.stdin, flush=True)
     figures = _answer(process, measured)
     if figures is None:
         tell(f"{name} failed: {measured.failure}")
         return
     measured.turns_s[turn] = figures.pop("seconds")
+    measured.figures[turn] = figures
     rest = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
-    tell(f"start {turn[0] + 1}, epoch {turn[1] + 1}: {measured.turns_s[turn]:7.3f} s  {name} ({rest})")
+    tell(f"start {turn[0] + 1}, turn {turn[1] + 1}: {measured.turns_s[turn]:7.3f} s  {name} ({rest})")
 
 
 def _answer(process: Process, measured: Measured) -> dict[str, float] | None:

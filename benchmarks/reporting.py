@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from recipes import processor
 
-_FRAMEWORKS = ("noonchi", "torch", "torchvision", "timm", "tensorflow-cpu", "keras")
+_FRAMEWORKS = ("noonchi", "torch", "torchvision", "timm", "tensorflow-cpu", "jax", "keras")
 _LIBRARIES = ("numpy", "scipy", "pillow", "opencv-python-headless")
 _VERSIONS = """
 import importlib.metadata, platform, sys
@@ -28,13 +28,13 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def heading(pythons: Mapping[str | None, Path], options: str) -> str:
+def heading(pythons: Mapping[str | None, Path], arguments: str) -> str:
     """When, where, by what command, and what each environment holds; no path, which would be this machine's alone."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
     machine = f"{processor()}, {cores} cores, {memory_gib:.0f} GiB, {platform.system()} {platform.release()}"
     versions = [f"{name or 'noonchi'}: {_versions(python)}" for name, python in pythons.items()]
-    command = f"`python benchmarks/{Path(sys.argv[0]).name} DATA {options}`"
+    command = f"`python benchmarks/{Path(sys.argv[0]).name} {arguments}`"
     return "\n".join([f"{datetime.now(UTC).date()}, {machine}", *versions, command])
 
 

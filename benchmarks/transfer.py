@@ -60,8 +60,8 @@ def main() -> None:
     }
     environments = dict.fromkeys([None, *(side.environment for sides in tables.values() for side in sides.values())])
     pythons = {name: processes.python_of(name, given.peers, make=not given.toy) for name in environments}
-    options = f"--turns {given.turns} " + ("--whole" if given.whole else f"--long-epochs {given.long_epochs}")
-    print(heading({name: python for name, python in pythons.items() if python}, options), flush=True)
+    arguments = f"DATA --turns {given.turns} " + ("--whole" if given.whole else f"--long-epochs {given.long_epochs}")
+    print(heading({name: python for name, python in pythons.items() if python}, arguments), flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         work = _work(given, pythons, Path(temporary))
         for title, sides in tables.items():

@@ -5,6 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch.utils.flop_counter import FlopCounterMode
+
+from noonchi import networks
+from noonchi.networks import PictureShape
+from noonchi.results import Head
+from noonchi.settings import ModelSettings
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
@@ -38,6 +44,24 @@ def test_a_side_that_fails_leaves_the_others_in_the_table(tmp_path: Path) -> Non
     lines = run(FOLDER / "input.py", "--toy", "--peers", tmp_path, "--starts", 1, "--turns", 2, "--only", "tf.data")
     assert lines[-1].startswith("| Keras layers in tf.data, cached (it ended with code 3) | - | - |")
     assert lines[-2].startswith("| noonchi | ")
+
+
+def test_steps_are_told_beside_the_arithmetic_that_torch_counts(tmp_path: Path) -> None:
+    digit, cat = Head("label", "classes", tuple("0123456789")), Head("label", "binary", ("cat", "dog"))
+    counted = []
+    for name, shape, head in (
+        ("mnist-deep-convnet", PictureShape(28, 28, 1), digit),
+        ("photos-convnet", PictureShape(150, 150, 3), cat),
+    ):
+        network = networks.build(ModelSettings(network=name), shape, (head,))
+        with FlopCounterMode(display=False) as counter:
+            network(shape.zeros()).sum().backward()
+        counted.append(f"{counter.get_total_flops() / 1e6:,.1f} MFLOP a picture")
+    lines = run(FOLDER / "step.py", "--toy", "--peers", tmp_path, "--turns", 2, "--jobs", "128", "S9")
+    titles = [line for line in lines if "MFLOP" in line]
+    assert [title.split(": ")[1].split(";")[0] for title in titles] == counted
+    names = [line.split(" | ")[0] for line in lines if line.startswith("| noonchi")]
+    assert names == ["| noonchi", "| noonchi, float32"] * 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
