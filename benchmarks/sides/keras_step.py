@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from queue import Queue
 from threading import Semaphore, Thread
+from typing import Any
 
 import backend_at_hand  # noqa: F401  before keras
 import described
@@ -14,6 +15,8 @@ import keras
 import keras_networks
 import numpy as np
 import serving
+
+_WITHOUT_END = 1_000_000
 
 
 def steps(network: described.Network, batch: int, policy: str) -> Iterator[dict[str, float]]:
@@ -24,7 +27,7 @@ def steps(network: described.Network, batch: int, policy: str) -> Iterator[dict[
     model = keras_networks.compiled(network)
     network.compare(model.count_params())
     one_by_one = _OneByOne()
-    Thread(target=_fit, args=(model, *_pictures(network, batch), batch, one_by_one), daemon=True).start()
+    Thread(target=_fit, args=(model, _data(network, batch), one_by_one), daemon=True).start()
     while True:
         one_by_one.asked.release()
         loss = one_by_one.losses.get()
@@ -50,16 +53,25 @@ class _OneByOne(keras.callbacks.Callback):
         self.losses.put(float(logs["loss"]))
 
 
-def _pictures(network: described.Network, batch: int) -> tuple[np.ndarray, np.ndarray]:
+def _data(network: described.Network, batch: int) -> dict[str, Any]:
+    """What `fit` takes, without an end."""
     images_nhwc, labels = network.pictures(batch)
     images = images_nhwc / np.float32(255)
-    first = keras.config.image_data_format() == "channels_first"
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if first else images, labels
+    if keras.config.backend() == "tensorflow":
+        from tensorflow import data  # noqa: PLC0415  no other environment has it
+
+        batches = images.reshape(-1, batch, *network.shape), labels.reshape(-1, batch)
+        # one endless epoch: at the end of one, tf.data's tuning may hold the next up for seconds
+        dataset = data.Dataset.from_tensor_slices(batches).repeat().prefetch(data.AUTOTUNE)
+        return {"x": dataset, "steps_per_epoch": _WITHOUT_END, "shuffle": False}
+    if keras.config.image_data_format() == "channels_first":
+        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return {"x": images, "y": labels, "batch_size": batch, "epochs": _WITHOUT_END, "shuffle": False}
 
 
-def _fit(model: keras.Model, images: np.ndarray, labels: np.ndarray, batch: int, one_by_one: _OneByOne) -> None:
+def _fit(model: keras.Model, data: dict[str, Any], one_by_one: _OneByOne) -> None:
     try:
-        model.fit(images, labels, batch_size=batch, epochs=1_000_000, shuffle=False, verbose=0, callbacks=[one_by_one])
+        model.fit(**data, verbose=0, callbacks=[one_by_one])
     finally:
         one_by_one.losses.put(None)
 
