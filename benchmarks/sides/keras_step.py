@@ -61,7 +61,7 @@ def _data(network: described.Network, batch: int) -> dict[str, Any]:
         from tensorflow import data  # noqa: PLC0415  no other environment has it
 
         batches = images.reshape(-1, batch, *network.shape), labels.reshape(-1, batch)
-        # one endless epoch: at the end of one, tf.data's tuning may hold the next up for seconds
+        # one endless epoch: the end of one held the next up for seconds, why is not known
         dataset = data.Dataset.from_tensor_slices(batches).repeat().prefetch(data.AUTOTUNE)
         return {"x": dataset, "steps_per_epoch": _WITHOUT_END, "shuffle": False}
     if keras.config.image_data_format() == "channels_first":
