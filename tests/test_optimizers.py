@@ -1,3 +1,4 @@
+import copy
 import subprocess
 import sys
 
@@ -49,6 +50,25 @@ def test_rmsprop_starts_from_keras_defaults():
         return -LR * gradient / (np.sqrt(squares) + 1e-7)
 
     assert moved(optimizer="rmsprop") == pytest.approx(walked(change), rel=1e-5, abs=1e-7)
+
+
+def test_rmsprop_in_one_pass_goes_where_torchs_goes_and_takes_over_its_state():
+    torch.manual_seed(0)
+    sizes = [(300, 200), (64, 32, 3, 3), (7,)]
+    ours, plain = (nn.ParameterList([nn.Parameter(torch.ones(size)) for size in sizes]) for _ in range(2))
+    settings = FitSettings(optimizer="rmsprop", peak_lr=LR, weight_decay=0.01)
+    optimizer = optimizer_for(ours, settings)
+    torchs = torch.optim.RMSprop(plain.parameters(), LR, alpha=0.9, eps=1e-7, weight_decay=0.01)
+    for step in range(6):
+        for own, other in zip(ours, plain, strict=True):
+            other.grad = torch.randn_like(other) * 10.0 ** torch.randint(-9, 3, other.shape)
+            own.grad = other.grad.clone()
+        torchs.step()
+        optimizer.step()
+        for own, other in zip(ours, plain, strict=True):
+            torch.testing.assert_close(own.detach(), other.detach(), rtol=0, atol=1e-5 * LR)
+        if step == 2:  # a run begun with either goes on with the other
+            optimizer.load_state_dict(copy.deepcopy(torchs.state_dict()))
 
 
 def test_rmsprop_with_momentum_adds_up_scaled_gradients_as_keras_does():

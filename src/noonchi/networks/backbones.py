@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from noonchi.errors import SettingsError
 from noonchi.networks.chain import chain
+from noonchi.networks.dropout import Dropout
 from noonchi.networks.parts import Heads, Layers, PictureShape, layers, output
 from noonchi.results import Head
 from noonchi.settings import ModelSettings
@@ -101,7 +102,7 @@ def _top(settings: ModelSettings, heads: Heads) -> dict[str, nn.Module]:
         named[f"hidden{number}"] = nn.LazyLinear(width)
         named[f"hidden{number}_relu"] = nn.ReLU()
     if settings.dropout:
-        named["dropout"] = nn.Dropout(settings.dropout)
+        named["dropout"] = Dropout(settings.dropout)
     return {**named, "output": output(heads)}
 
 

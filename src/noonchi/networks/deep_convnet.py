@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from noonchi.networks.dropout import Dropout
 from noonchi.networks.parts import Heads, PictureShape, Pooling, layers, output, pool
 
 
@@ -13,10 +14,10 @@ def deep_convnet(shape: PictureShape, heads: Heads, pooling: Pooling) -> nn.Modu
         conv2=nn.Conv2d(32, 64, 3),
         relu2=nn.ReLU(),
         pool1=pool(pooling),
-        dropout1=nn.Dropout(0.25),
+        dropout1=Dropout(0.25),
         flatten=nn.Flatten(),
         dense1=nn.LazyLinear(128),
         relu3=nn.ReLU(),
-        dropout2=nn.Dropout(0.5),
+        dropout2=Dropout(0.5),
         output=output(heads),
     )

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from noonchi.networks.dropout import Dropout
 from noonchi.networks.parts import Heads, PictureShape, Pooling, layers, output, pool
 
 
@@ -12,7 +13,7 @@ def photos_convnet(shape: PictureShape, heads: Heads, pooling: Pooling) -> nn.Mo
 
 def photos_convnet_dropout(shape: PictureShape, heads: Heads, pooling: Pooling) -> nn.Module:
     """The same with half of the features dropped in training; weights have the same names and shapes."""
-    return layers(**_base(shape, pooling), dropout=nn.Dropout(0.5), **_top(heads))
+    return layers(**_base(shape, pooling), dropout=Dropout(0.5), **_top(heads))
 
 
 def _base(shape: PictureShape, pooling: Pooling) -> dict[str, nn.Module]:

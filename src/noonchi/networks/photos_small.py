@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from noonchi.networks.dropout import Dropout
 from noonchi.networks.parts import Heads, PictureShape, Pooling, layers, output
 
 
@@ -18,7 +19,7 @@ def photos_small(shape: PictureShape, heads: Heads, pooling: Pooling) -> nn.Modu
         block4=Residual(256, 256),
         mean=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
-        dropout=nn.Dropout(0.3),
+        dropout=Dropout(0.3),
         output=output(heads),
     )
 
