@@ -83,10 +83,10 @@ def test_the_first_ten_losses_are_the_golden_ones(fresh, drawn, request, network
 def test_an_epoch_is_what_a_plain_pytorch_loop_does(fresh, drawn):
     ours, plain = fresh(LABEL), fresh(LABEL).network
     data, validation = drawn(ours, 40, size=16), drawn(ours, 25, seed=1)
-    settings = FitSettings(epochs=1, optimizer="rmsprop", peak_lr=0.01)
+    settings = FitSettings(epochs=1, optimizer="rmsprop", momentum=0.5, peak_lr=0.01)
     (epoch,) = fit(ours, data, settings, validation)
 
-    optimizer = torch.optim.RMSprop(plain.parameters(), lr=0.01, alpha=0.9, eps=1e-7)
+    optimizer = torch.optim.RMSprop(plain.parameters(), lr=0.01, alpha=0.9, eps=1e-7, momentum=0.5)
     loss_sum, right = 0.0, 0
     for images, labels in pairs_of(data, epoch=1):
         logits = plain(images)
@@ -170,6 +170,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "peak_lr": 0.05, "momentum": 0.9, "nesterov": True},
     "rmsprop": {"optimizer": "rmsprop", "momentum": 0.5},
+    "rmsprop without momentum": {"optimizer": "rmsprop"},
     "adam": {"optimizer": "adam"},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.1},
 }
@@ -437,6 +438,14 @@ def test_an_epoch_of_training_that_diverges_is_finite_or_not_there(fresh, drawn,
     with pytest.raises(RunError, match=r"became (nan|inf) in epoch \d+, after \d steps"):
         seen.extend(fit(classifier, data, settings, data if validated else None))
     assert all(math.isfinite(value) for epoch in seen for value in epoch.metrics.values())
+
+
+def test_a_convnet_that_diverges_in_bfloat16_is_refused_too(fresh, drawn):
+    classifier = fresh(LABEL, network="mnist-convnet", side=28)
+    settings = FitSettings(epochs=20, optimizer="sgd", peak_lr=100.0, weight_decay=1e8)
+    plan = plan_for(classifier.heads, settings, precision="bfloat16")
+    with pytest.raises(RunError, match=r"became (nan|inf) in epoch 1"):
+        list(fitting.steps(fitting.begin(classifier, settings), plan, drawn(classifier, 64, size=8)))
 
 
 class RootOfZero(nn.Module):

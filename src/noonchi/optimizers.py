@@ -39,7 +39,8 @@ def optimizer_for(network: nn.Module, settings: FitSettings) -> torch.optim.Opti
                 weights, lr, settings.momentum, nesterov=settings.nesterov, weight_decay=decay, fused=True
             )
         case "rmsprop":
-            kind = torch.optim.RMSprop if settings.momentum or weights[0]["params"][0].is_cuda else _OnePassRMSprop
+            plain = settings.momentum or weights[0]["params"][0].device.type != "cpu"
+            kind = torch.optim.RMSprop if plain else _OnePassRMSprop
             return _eager(kind)(weights, lr, settings.rho, epsilon, decay, settings.momentum)
         case "adam":
             return _eager(torch.optim.Adam)(weights, lr, settings.betas, epsilon, decay, fused=True)

@@ -53,6 +53,10 @@ def test_nothing_is_changed_where_nothing_is_to_be_dropped(share, training):
     assert torch.equal(Dropout(share).train(training)(values), values)
 
 
+def test_nearly_all_may_be_dropped():
+    assert Dropout(0.9999999)(torch.ones(1000)).isfinite().all()
+
+
 def test_an_empty_batch_and_a_number_of_values_that_is_not_a_multiple_of_four_pass():
     for count in (0, 1, 3, 5):
         assert Dropout(0.5)(torch.ones(count)).shape == (count,)
