@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from noonchi.errors import SettingsError, did_you_mean
+from noonchi.networks.pooling import relu_and_pool
 from noonchi.results import Head
 
 Pooling = Literal["max", "average"]
@@ -87,11 +88,14 @@ class Layers(nn.Sequential):
     def forward(self, input: Tensor, first: int = 0) -> Tensor:
         """The last layer's answer; from another layer on, where `input` is what the layer before that gives."""
         modules = list(self)[first:]
-        for at in range(len(modules) - 1 if self.training else 0):
-            if isinstance(modules[at], nn.ReLU) and isinstance(modules[at + 1], nn.MaxPool2d):
-                modules[at], modules[at + 1] = modules[at + 1], modules[at]
-        for module in modules:
-            input = module(input)
+        while modules:
+            module = modules.pop(0)
+            after = modules[0] if modules and self.training else None
+            if isinstance(module, nn.ReLU) and isinstance(after, nn.MaxPool2d):
+                input = relu_and_pool(input, after)
+                del modules[0]
+            else:
+                input = module(input)
         return input
 
 
