@@ -27,6 +27,14 @@ def test_the_table_of_recipes_has_a_row_a_recipe() -> None:
     assert lines[-1].startswith("| `mnist-mlp` | 0.")
 
 
+def test_the_table_of_mnist_has_a_row_a_way_to_train() -> None:
+    lines = run(FOLDER / "mnist.py", "--toy", "--rows", "fast", "best")
+    assert [line.split("`")[1] for line in lines[-2:]] == [
+        "noonchi train mnist --recipe mnist-fast",
+        "noonchi train mnist --recipe mnist-best",
+    ]
+
+
 @pytest.mark.parametrize(("file", "own_sides"), [("input.py", 1), ("photos_epoch.py", 2)])
 def test_sides_whose_environment_is_missing_are_left_out_of_a_toy(file: str, own_sides: int, tmp_path: Path) -> None:
     lines = run(FOLDER / file, "--toy", "--peers", tmp_path, "--starts", 1, "--turns", 2)
