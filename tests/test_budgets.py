@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,14 @@ def dots() -> tuple[np.ndarray, np.ndarray]:
     return images, sides
 
 
+BY_THE_CLOCK = ["fit.seconds=3", "fit.epochs=100000"]
+
+
+def rate_at_the_end(folder: Path) -> float:
+    """The last learning rate, as a share of the highest."""
+    return read_history(folder)[-1].lr / runs.load_settings(folder).fit.peak_lr
+
+
 def quietly(_: object) -> None:
     """Shows nothing."""
 
@@ -43,10 +52,8 @@ def test_what_is_no_time_is_refused_with_an_example(text):
 
 
 def test_training_by_the_clock_ends_when_its_time_does_and_the_rate_with_it(tmp_path, dots):
-    run = noonchi.train(dots, "mnist-fast", out=tmp_path / "run", overrides=["fit.seconds=3"], show=quietly)
-    last = read_history(run.folder)[-1]
-    assert run.seconds > 2.5
-    assert last.lr < runs.load_settings(run.folder).fit.peak_lr / 20
+    run = noonchi.train(dots, "mnist-fast", out=tmp_path / "run", overrides=BY_THE_CLOCK, show=quietly)
+    assert rate_at_the_end(run.folder) < 0.05
 
 
 def test_a_budget_leaves_time_for_the_scores_and_takes_the_larger_network_where_it_is_long(dots):
@@ -74,10 +81,9 @@ def test_a_run_by_the_clock_that_was_stopped_goes_on_for_the_time_that_is_left(t
             raise StoppedError("enough")
 
     with pytest.raises(StoppedError):
-        noonchi.train(dots, "small-pictures", out=tmp_path / "run", overrides=["fit.seconds=3"], show=stop)
-    begun = noonchi.resume(tmp_path / "run", dots, show=quietly)
-    assert begun.epochs > 1
-    assert begun.seconds == pytest.approx(3, abs=1.5)
+        noonchi.train(dots, "mnist-fast", out=tmp_path / "run", overrides=BY_THE_CLOCK, show=stop)
+    assert noonchi.resume(tmp_path / "run", dots, show=quietly).epochs > 1
+    assert rate_at_the_end(tmp_path / "run") < 0.05
 
 
 def test_only_the_last_part_of_a_training_goes_by_the_clock():

@@ -297,7 +297,7 @@ def test_an_archive_keeps_its_splits(tmp_path, bars):
 def test_without_a_recipe_one_is_picked_and_named(bars):
     shown = []
     noonchi.train(bars(40, side=28), epochs=1, overrides=QUICK[:-1], show=shown.append)
-    assert Note("recipe small-pictures, for 40 grey pictures of 28x28") in shown
+    assert Note("recipe mnist-fast, for 40 grey pictures of 28x28") in shown
 
 
 def test_without_a_recipe_photos_get_one_for_photos(tmp_path, bars):
