@@ -265,4 +265,4 @@ def test_large_pictures_are_validated_fewer_at_once():
     settings = PixelSettings(size=(150, 150), channels=3)
     frames = np.zeros((130, 150, 150, 3), np.uint8)
     split = Batches(frames, {}, np.arange(130), (), settings, 32, 0)
-    assert [len(batch.images) for batch in split.in_order()] == [62, 62, 6]
+    assert [len(batch.images) for batch in split.in_order()] == [9] * 14 + [4]

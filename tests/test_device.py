@@ -28,6 +28,35 @@ def absent() -> str:
 # Device and threads
 
 
+def test_what_is_done_in_parallel_comes_in_order_and_leaves_the_threads_as_they_were():
+    torch.set_num_threads(3)
+    within = list(device.in_parallel(lambda number: (number, torch.get_num_threads()), range(20)))
+    assert within == [(number, 1) for number in range(20)]
+    assert torch.get_num_threads() == 3
+
+
+def test_a_single_thing_is_left_to_all_threads():
+    torch.set_num_threads(3)
+    assert list(device.in_parallel(lambda _: torch.get_num_threads(), "a")) == [3]
+
+
+def test_only_a_few_are_done_ahead_and_what_is_given_up_ends():
+    torch.set_num_threads(2)
+    taken: list[int] = []
+    results = device.in_parallel(lambda number: number, (taken.append(number) or number for number in range(1000)))
+    assert next(results) == 0
+    assert len(taken) < 10
+    results.close()
+    assert torch.get_num_threads() == 2
+
+
+def test_an_error_in_parallel_work_is_raised_where_the_results_are_taken():
+    torch.set_num_threads(2)
+    with pytest.raises(ZeroDivisionError):
+        list(device.in_parallel(lambda number: 1 / number, range(5)))
+    assert torch.get_num_threads() == 2
+
+
 def test_a_device_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(SettingsError, match=f"'{absent()}' is not available here. Use one of: .*cpu.*auto"):
         device.prepare(DeviceSettings(name=absent()))

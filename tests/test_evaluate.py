@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +8,7 @@ import torch
 
 from noonchi.batches import Passes
 from noonchi.errors import DataError
-from noonchi.evaluate import evaluate
+from noonchi.evaluate import answered, evaluate
 from noonchi.metrics import head_scores
 from noonchi.results import Head
 
@@ -27,6 +29,25 @@ def test_scores_are_those_of_all_answers_together(fresh, drawn, count):
         assert scores.heads[head.name].accuracy == whole.accuracy
         assert scores.heads[head.name].accuracy_interval == whole.accuracy_interval
     assert (scores.split, scores.num_pictures) == ("test", count)
+
+
+def test_what_is_scored_is_to_the_last_bit_what_is_predicted(fresh, drawn):
+    classifier = fresh(KIND, network="photos-small", side=64, channels=3)
+    pictures = drawn(classifier, 250)
+    with threads(2):
+        scored = answered(classifier, pictures, "val").probabilities["kind"]
+        predicted = [list(each.heads["kind"].values()) for each in classifier.predict(list(pictures.frames))]
+    np.testing.assert_array_equal(scored, predicted)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_only_the_splits_own_pictures_count(fresh, drawn):

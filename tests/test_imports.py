@@ -41,3 +41,16 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = noonchi.trian
+
+
+def test_timm_is_imported_without_torchs_compiler_and_that_works_afterwards():
+    printed = in_a_fresh_process(
+        "import sys, torch; disable = torch.compiler.disable\n"
+        "from noonchi.networks import backbones; backbones.is_backbone('resnet18')\n"
+        "print([name for name in ('torch._dynamo', 'torch._dynamo.utils', 'sympy') if name in sys.modules])\n"
+        "from torchvision.ops import roi_align\n"
+        "asks = sys.modules[roi_align.__module__].is_compile_supported\n"
+        "from torch._dynamo.utils import is_compile_supported\n"
+        "print(torch.compiler.disable is disable, asks('cpu') == is_compile_supported('cpu'))"
+    )
+    assert printed.splitlines() == ["[]", "True True"]

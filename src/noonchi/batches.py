@@ -91,24 +91,24 @@ class Batches:
                 else:
                     yield self._batch(positions)
 
-    def in_order(self) -> Iterator[Batch]:
-        """Every picture once, in the order of the index."""
-        for positions in self._parts():
+    def in_order(self, at_once: int | None = None) -> Iterator[Batch]:
+        """Every picture once, in the order of the index; so many a batch, or as many as are answered at once."""
+        for positions in self._parts(at_once):
             yield self._batch(positions) if self.features is None else self._computed(positions)
 
     def _batch(self, positions: np.ndarray) -> Batch:
         images = torch.from_numpy(self.frames[positions]).to(self.device)
         return Batch(pixels.normalise(images, self.pixels), self._targets(positions))
 
-    def views(self, count: int) -> Iterator[Batch]:
+    def views(self, count: int, at_once: int) -> Iterator[Batch]:
         """Every picture in the order of the index, `count` times over, each time varied anew."""
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for view in range(count):
-                for step, positions in enumerate(self._parts()):
+                for step, positions in enumerate(self._parts(at_once)):
                     yield self._varied(positions, -1 - view, step, pool)
 
-    def _parts(self) -> Iterator[np.ndarray]:
-        count = pixels.answered_at_once(self.pixels)
+    def _parts(self, at_once: int | None) -> Iterator[np.ndarray]:
+        count = at_once or pixels.answered_at_once(self.pixels)
         for start in range(0, len(self.positions), count):
             yield self.positions[start : start + count]
 

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from noonchi import files, networks, pixels
+from noonchi import device, files, networks, pixels
 from noonchi.errors import DataError, NoonchiError, RunError, SettingsError
 from noonchi.losses import probabilities
 from noonchi.metrics import tempered
@@ -32,6 +33,8 @@ _NEARLY_BLACK = 32
 
 Picture = Path | str | bytes | np.ndarray
 Invert = Literal["no", "yes", "auto"]
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +68,10 @@ class Classifier:
 
     def probabilities(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Each head's (n, outputs) float64, from uint8 frames (n, height, width, channels) of the classifier's size."""
-        images = pixels.normalise(torch.tensor(frames, device=self.device), self.pixels)
-        self.network.eval()
+        return self.answering().of_images(self._images(frames))
+
+    def of_images(self, images: Tensor) -> dict[str, np.ndarray]:
+        """`probabilities`, from normalised images."""
         with torch.inference_mode():
             logits = self.logits(images)
             return {head.name: self.answers(head, logits[head.name]) for head in self.heads}
@@ -74,6 +79,21 @@ class Classifier:
     def answers(self, head: Head, logits: Tensor) -> np.ndarray:
         """A head's probabilities (n, outputs) float64, at its temperature."""
         return tempered(head, probabilities(head, logits).numpy(), self.temperatures.get(head.name, 1.0))
+
+    def answering(self) -> "Classifier":
+        """In evaluation mode and for answers alone: the same classifier to within rounding, in less time."""
+        self.network.eval()
+        if self.first or self._is_own:
+            return self
+        return replace(self, network=networks.answering(self.network, self.shape.ramp().to(self.device)))
+
+    def in_parallel(self, work: Callable[[Thing], Result], things: Iterable[Thing]) -> Iterator[Result]:
+        """`device.in_parallel` where this classifier may answer on several threads at once, else one after the other.
+
+        Code of the user's own may keep something in the network from one layer to another.
+        """
+        alone = self.first or self._is_own or self.device.type != "cpu"
+        return map(work, things) if alone else device.in_parallel(work, things)
 
     def predict(self, pictures: Iterable[Picture], invert: Invert = "no") -> list[Prediction]:
         """What the classifier says of each picture: a path, a file's bytes, or an array (h, w) or (h, w, channels).
@@ -95,20 +115,14 @@ class Classifier:
         self, pictures: Iterable[Picture], invert: Invert, unreadable: Callable[[DataError], None]
     ) -> Iterator[Prediction]:
         """`predict`, in bounded memory; `unreadable` is told of each picture left out since it cannot be read."""
-        waiting, done, count = iter(pictures), 0, pixels.answered_at_once(self.pixels)
-        while some := list(islice(waiting, count)):
-            names, frames = [], []
-            for row, picture in enumerate(some):
-                try:
-                    frames.append(self.frame(picture, invert))
-                except DataError as error:
-                    unreadable(error)
-                else:
-                    names.append(str(picture) if isinstance(picture, Path | str) else f"picture {done + row}")
-            answers = self.probabilities(np.stack(frames)) if frames else {}
-            for row, name in enumerate(names):
-                yield self._prediction(name, {head: values[row] for head, values in answers.items()})
-            done += len(some)
+        waiting, count = enumerate(pictures), pixels.answered_at_once(self.pixels)
+        parts = iter(lambda: list(islice(waiting, count)), [])
+        work = partial(self.answering()._predictions, invert)
+        for found in chain.from_iterable(self.in_parallel(work, parts)):
+            if isinstance(found, Prediction):
+                yield found
+            else:
+                unreadable(found)
 
     def frame(self, picture: Picture, invert: Invert = "no") -> np.ndarray:
         """A picture as the network sees it before normalisation: uint8 (height, width, channels). Raises DataError."""
@@ -139,10 +153,35 @@ class Classifier:
         files.write(folder / WEIGHTS, weights_bytes(weights))
         files.write_json(folder / _DESCRIPTION, self._description(folder / WEIGHTS))
 
-    def _prediction(self, name: str, rows: dict[str, np.ndarray]) -> Prediction:
+    @property
+    def _is_own(self) -> bool:
+        return ":" in self.model.network
+
+    def _predictions(self, invert: Invert, pictures: Sequence[tuple[int, Picture]]) -> list[Prediction | DataError]:
+        """Of numbered pictures, in their order; the error of one that cannot be read."""
+        frames = [self._frame_or_error(picture, invert) for _, picture in pictures]
+        readable = [frame for frame in frames if isinstance(frame, np.ndarray)]
+        answers = self.of_images(self._images(np.stack(readable))) if readable else {}
+        rows = iter(range(len(readable)))
+        return [
+            frame if isinstance(frame, DataError) else self._prediction(_name(picture, number), answers, next(rows))
+            for frame, (number, picture) in zip(frames, pictures, strict=True)
+        ]
+
+    def _frame_or_error(self, picture: Picture, invert: Invert) -> np.ndarray | DataError:
+        try:
+            return self.frame(picture, invert)
+        except DataError as error:
+            return error
+
+    def _images(self, frames: np.ndarray) -> Tensor:
+        return pixels.normalise(torch.tensor(frames, device=self.device), self.pixels)
+
+    def _prediction(self, name: str, answers: Mapping[str, np.ndarray], row: int) -> Prediction:
+        of_heads = {head: per_class(head, answers[head.name][row]) for head in self.heads}
         return Prediction(
             name,
-            {head.name: dict(zip(head.classes, per_class(head, rows[head.name]), strict=True)) for head in self.heads},
+            {head.name: dict(zip(head.classes, values, strict=True)) for head, values in of_heads.items()},
             {head.name: head.kind for head in self.heads},
         )
 
@@ -257,6 +296,10 @@ def per_class(head: Head, row: np.ndarray) -> Sequence[float]:
     if head.kind == "binary":
         return 1 - float(row[0]), float(row[0])
     return [float(value) for value in row]
+
+
+def _name(picture: Picture, number: int) -> str:
+    return str(picture) if isinstance(picture, Path | str) else f"picture {number}"
 
 
 def _find(folder: Path) -> Path:

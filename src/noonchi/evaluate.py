@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from noonchi.batches import Batch
 from noonchi.classifier import Classifier
@@ -45,15 +45,17 @@ def evaluate(
 
 def answered(classifier: Classifier, batches: InOrder, split: Split) -> Answered:
     """What a classifier says of all pictures of `batches`. Raises DataError where there is none."""
-    classifier.network.eval()
     answers = {head.name: _Rows() for head in classifier.heads}
     labels = {head.name: _Rows() for head in classifier.heads}
-    with torch.inference_mode():
-        for batch in batches.in_order():
-            logits = classifier.logits(batch.images)
-            for head in classifier.heads:
-                answers[head.name].append(classifier.answers(head, logits[head.name]))
-                labels[head.name].append(batch.targets[head.name].cpu().numpy())
+    quick = classifier.answering()
+
+    def work(batch: Batch) -> tuple[Mapping[str, Tensor], dict[str, np.ndarray]]:
+        return batch.targets, quick.of_images(batch.images)
+
+    for targets, found in classifier.in_parallel(work, batches.in_order()):
+        for name, rows in found.items():
+            answers[name].append(rows)
+            labels[name].append(targets[name].cpu().numpy())
     if not len(next(iter(labels.values())).array):
         raise DataError(f"there are no pictures to {'validate' if split == 'val' else split} on; give some.")
     return Answered(*({name: rows.array for name, rows in each.items()} for each in (labels, answers)))

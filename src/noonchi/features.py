@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from noonchi import cache, files
-from noonchi.batches import Batches
+from noonchi import cache, files, pixels
+from noonchi.batches import Batch, Batches
 from noonchi.cache import entries
-from noonchi.device import autocast
+from noonchi.classifier import picture_shape
+from noonchi.device import autocast, in_parallel
 from noonchi.errors import SettingsError
 from noonchi.networks.folding import folded
 from noonchi.networks.parts import Layers, Outputs
@@ -24,8 +26,10 @@ from noonchi.results import Note, Reading
 from noonchi.settings import FitSettings, RunSettings
 from noonchi.sources import Index
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised whenever the same layers give other numbers for the same pictures."""
+_TIMED = 8
+"""Batches that tell how long all will take: more than are computed ahead on few cores."""
 _WITHOUT_WEIGHTS = (nn.Flatten, nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.ReLU, nn.Sequential, nn.Identity)
 """Layers that always give the same, and mostly less than they take: they are computed once too."""
 
@@ -50,12 +54,19 @@ class _Job:
 
     def outputs(self) -> Iterator[np.ndarray]:
         """Features (n, ...) of a batch of pictures after the other, view after view; bfloat16 as its two bytes."""
-        varied, layers = self.batches.augment.active, None
-        for batch in self.batches.views(self.views) if varied else self.batches.in_order():
-            layers = layers or folded(self.layers, batch.images[:1])
+        varied = self.batches.augment.active
+        picture = picture_shape(self.batches.pixels).ramp().to(self.batches.device)
+        layers = folded(self.layers, picture)
+
+        def work(batch: Batch) -> np.ndarray:
             with torch.inference_mode(), autocast(batch.images.device.type, self.precision):
-                features = layers(batch.images).cpu().contiguous()
-            yield (features.view(torch.uint16) if features.dtype == torch.bfloat16 else features).numpy()
+                features: Tensor = layers(batch.images).cpu().contiguous()
+            return (features.view(torch.uint16) if features.dtype == torch.bfloat16 else features).numpy()
+
+        # autocast makes weights short for each batch anew, which pays only for larger ones
+        at_once = 2 * pixels.answered_at_once(self.batches.pixels)
+        batches = self.batches.views(self.views, at_once) if varied else self.batches.in_order(at_once)
+        return in_parallel(work, batches) if self.batches.device == "cpu" else map(work, batches)
 
 
 def fixed_layers(network: nn.Module) -> int:
@@ -122,8 +133,8 @@ def _timed(job: _Job) -> tuple[np.ndarray, float]:
     outputs = job.outputs()
     rows = next(outputs)
     started = time.perf_counter()
-    rows = next(outputs, rows)
-    return rows, time.perf_counter() - started
+    count = sum(1 for _ in islice(outputs, _TIMED))
+    return rows, (time.perf_counter() - started) / max(1, count)
 
 
 def _span(seconds: float) -> str:

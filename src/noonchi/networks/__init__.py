@@ -13,6 +13,7 @@ from noonchi.errors import NoonchiError, SettingsError, did_you_mean
 from noonchi.networks import backbones
 from noonchi.networks.backbones import BACKBONES, at_hand, obtainable, read_weights, same_depth
 from noonchi.networks.deep_convnet import deep_convnet
+from noonchi.networks.joining import answering
 from noonchi.networks.lenet5 import lenet5
 from noonchi.networks.mlp import mlp
 from noonchi.networks.mnist_convnet import mnist_convnet
@@ -30,6 +31,7 @@ __all__ = [
     "BACKBONES",
     "NETWORKS",
     "PictureShape",
+    "answering",
     "at_hand",
     "blaming",
     "build",

@@ -2,7 +2,9 @@
 
 import importlib.util
 import socket
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -117,9 +119,8 @@ def _base(settings: ModelSettings, shape: PictureShape, *, pretrained: bool) -> 
         _load_in_order(model, package)
     elif wanted not in ("pretrained", "random"):
         _load(model, Path(wanted), settings.network)
-    images = torch.linspace(0, 1, shape.zeros().numel()).reshape(shape.zeros().shape)
     vgg = hasattr(model, "pre_logits") and hasattr(model, "features")
-    paths, found = zip(*chain(model, images, "features" if vgg else ""), strict=True)
+    paths, found = zip(*chain(model, shape.ramp(), "features" if vgg else ""), strict=True)
     names = _keras_names(found) if vgg else _distinct([path.replace(".", "_") or name for path in paths])
     return dict(zip(names, found, strict=True))
 
@@ -232,12 +233,20 @@ def _online(timm_name: str) -> bool:
 
 @cache
 def _timm() -> ModuleType:
+    if importlib.util.find_spec("timm") is None:
+        raise SettingsError("backbones need timm: pip install timm")
+    try:
+        with _without_compiler():
+            return _imported()
+    except ImportError:  # releases that take more of the compiler
+        return _imported()
+
+
+def _imported() -> ModuleType:
     """timm, which imports torchvision, whose compiled operators may not load: they are of another build of torch.
 
     Its Python part asks for the schemas of two of them and loads once these are declared.
     """
-    if importlib.util.find_spec("timm") is None:
-        raise SettingsError("backbones need timm: pip install timm")
     try:
         import timm
     except RuntimeError as error:
@@ -249,6 +258,29 @@ def _timm() -> ModuleType:
         _DECLARED.append(declared)
         import timm
     return timm
+
+
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """Within, importing timm leaves out torch's compiler, which takes twice as long as all the rest: 1.0 of 1.45 s.
+
+    torchvision wants one function of it, for when an operator of detectors is called; timm marks functions of one
+    model that are not to be compiled, and noonchi compiles none.
+    """
+    place, disable = "torch._dynamo.utils", torch.compiler.disable
+    if place in sys.modules:
+        yield
+        return
+    later = ModuleType(place)
+    later.__dict__["is_compile_supported"] = lambda device: importlib.import_module(place).is_compile_supported(device)
+    sys.modules[place] = later
+    torch.compiler.disable = lambda function=None, **_: function or (lambda inner: inner)
+    try:
+        yield
+    finally:
+        torch.compiler.disable = disable
+        if sys.modules.get(place) is later:
+            del sys.modules[place]
 
 
 _DECLARED: list[torch.library.Library] = []

@@ -1,7 +1,9 @@
 """Batch norm that no longer moves, made part of the convolution before it: the same answers with a pass less."""
 
 import copy
-from typing import Any
+from collections import Counter
+from contextlib import ExitStack
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 _SAME = 1e-3
 """Of the largest output: how far rounding may take what a folded network gives from what it gave."""
+
+
+class Call(NamedTuple):
+    """What a convolution did while pictures passed."""
+
+    size: tuple[int, int]
+    """Height and width of the maps that it took."""
+    follower: str | None
+    """The layer that took its maps."""
 
 
 def folded(network: nn.Module, images: Tensor) -> nn.Module:
@@ -22,46 +33,61 @@ def folded(network: nn.Module, images: Tensor) -> nn.Module:
     Identity()
     """
     made = copy.deepcopy(network).eval()
-    with torch.inference_mode():
-        plain, pairs = _pairs(made, images)
+    with torch.no_grad():
+        plain, calls = watched(made, images, (nn.BatchNorm2d,))
+        pairs = {name: call.follower for name, call in calls.items() if call.follower}
         for convolution, norm in pairs.items():
             fused = fuse_conv_bn_eval(made.get_submodule(convolution), made.get_submodule(norm))  # type: ignore[type-var, arg-type]
             made.set_submodule(convolution, fused)
             made.set_submodule(norm, _rest(made.get_submodule(norm)))
-        same = bool(pairs) and torch.allclose(made(images), plain, rtol=0, atol=_SAME * float(plain.abs().max()))
-    return made if same else network
+        return made if pairs and same(made(images), plain) else network
 
 
-def _pairs(network: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, str]]:
-    """What the network gives, and by a convolution's name that of the batch norm that takes its output."""
-    outputs: list[tuple[str, Any]] = []  # kept, so that each is another object
+def watched(network: nn.Module, images: Tensor, kinds: tuple[type[nn.Module], ...]) -> tuple[Any, dict[str, Call]]:
+    """What the network gives, and by its name what each convolution did that was called once.
+
+    A follower is a layer of one of `kinds` that is called once too. It takes the maps as they came: what works in place
+    raises a tensor's own count, which `torch.inference_mode` would not keep.
+    """
+    outputs: list[tuple[str, Tensor, int]] = []  # kept, so that each is another object
+    sizes: dict[str, tuple[int, int]] = {}
     pairs: dict[str, str] = {}
-    seen: list[str] = []
+    seen: Counter[str] = Counter()
 
     def note(name: str) -> Any:
-        return lambda _, __, output: outputs.append((name, output))
-
-    def match(name: str) -> Any:
-        def look(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            seen.append(name)
-            pairs.update({before: name for before, output in outputs if output is inputs[0]})
+        def look(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            outputs.append((name, output, output._version))
+            sizes[name] = (inputs[0].shape[2], inputs[0].shape[3])
 
         return look
 
-    handles = []
-    for name, layer in network.named_modules():
-        if isinstance(layer, nn.Conv2d):
-            handles.append(layer.register_forward_hook(note(name)))
-        elif isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
-            handles.append(layer.register_forward_pre_hook(match(name)))
-    try:
-        answer: Tensor = network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    passed = [name for name, _ in outputs]  # a layer that pictures pass twice may follow another the second time
-    once = {a: b for a, b in pairs.items() if passed.count(a) == 1 and seen.count(b) == 1}
-    return answer, once
+    def match(name: str) -> Any:
+        def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            seen[name] += 1
+            maps = inputs[0]
+            pairs.update({before: name for before, own, count in outputs if own is maps and maps._version == count})
+
+        return look
+
+    with ExitStack() as hooks, torch.inference_mode(mode=False), torch.no_grad():
+        for name, layer in network.named_modules():
+            if isinstance(layer, nn.Conv2d):
+                hooks.callback(layer.register_forward_hook(note(name)).remove)
+            elif isinstance(layer, kinds) and getattr(layer, "running_mean", layer) is not None:
+                hooks.callback(layer.register_forward_pre_hook(match(name)).remove)
+        answer = network(images)
+    passed = Counter(
+        name for name, _, _ in outputs
+    )  # a layer that pictures pass twice may follow another the second time
+    followers = {before: name for before, name in pairs.items() if seen[name] == 1}
+    return answer, {name: Call(sizes[name], followers.get(name)) for name, times in passed.items() if times == 1}
+
+
+def same(answer: Any, plain: Any) -> bool:
+    """Whether two answers, tensors or one a head, agree to within rounding."""
+    if isinstance(plain, dict):
+        return answer.keys() == plain.keys() and all(same(answer[name], plain[name]) for name in plain)
+    return torch.allclose(answer, plain, rtol=0, atol=_SAME * float(plain.abs().max()))
 
 
 def _rest(norm: nn.Module) -> nn.Module:

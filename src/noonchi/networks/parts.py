@@ -34,6 +34,10 @@ class PictureShape(NamedTuple):
         """Black pictures, (count, channels, height, width) float32."""
         return torch.zeros(count, self.channels, self.height, self.width)
 
+    def ramp(self) -> Tensor:
+        """A picture (1, channels, height, width) float32 whose values go from 0 to 1, each another."""
+        return torch.linspace(0, 1, self.channels * self.height * self.width).reshape(self.zeros().shape)
+
 
 Builder = Callable[[PictureShape, Heads, Pooling], nn.Module]
 
