@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: run test check format clean
+.PHONY: run test check bench format clean
 .NOTPARALLEL:  # two pips must not write to one .venv
 
 run: .venv/run
@@ -15,6 +15,16 @@ check: .venv/dev
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(MAKE) test
+
+# B1 to B10, in the order of benchmarks/README.md: some hours. One that fails keeps no other from running.
+BENCHMARKS = step mnist input photos_epoch transfer predict start memory
+WITHOUT_PHOTOS = step mnist start
+export NOONCHI_DATA ?= ../shared/data
+bench: .venv/dev
+	@failed=; $(foreach name,$(BENCHMARKS), \
+	  .venv/bin/python benchmarks/$(name).py $(if $(filter $(name),$(WITHOUT_PHOTOS)),,"$(NOONCHI_DATA)/cats_dogs") \
+	  || failed="$$failed $(name)"; echo;) \
+	test -z "$$failed" || { echo "these benchmarks failed:$$failed" >&2; exit 1; }
 
 format: .venv/dev
 	.venv/bin/ruff check --fix .

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from recipes import processor
 
-_FRAMEWORKS = ("noonchi", "torch", "torchvision", "timm", "tensorflow-cpu", "jax", "keras")
+_FRAMEWORKS = ("noonchi", "torch", "torchvision", "timm", "tensorflow-cpu", "jax", "onnxruntime", "keras")
 _LIBRARIES = ("numpy", "scipy", "pillow", "opencv-python-headless")
 _VERSIONS = """
 import importlib.metadata, platform, sys

@@ -105,3 +105,37 @@ def test_a_peer_with_another_backbone_is_not_measured(tmp_path: Path) -> None:
 def test_heat_maps_are_told_of_with_intervals() -> None:
     lines = run(FOLDER / "heat_maps.py", "--toy")
     assert [line.split(" | ")[0] for line in lines[-2:]] == ["| grad-cam, relu2", "| hires-cam, relu1"]
+
+
+def test_predictions_are_told_of_with_how_far_they_are_from_the_plain_ones(tmp_path: Path) -> None:
+    lines = run(FOLDER / "predict.py", "--toy", "--peers", tmp_path, "--starts", 1, "--turns", 2)
+    rows = [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in lines if line.startswith("| noonchi")]
+    assert [row[0] for row in rows] == ["noonchi", "noonchi, layers as they are"]
+    assert all(float(row[-1]) < 1e-5 for row in rows)
+
+
+def test_what_starting_takes_is_told_of_each_command(tmp_path: Path) -> None:
+    lines = run(FOLDER / "start.py", "--toy", "--peers", tmp_path, "--turns", 1)
+    names = [line.split(" | ")[0] for line in lines if line.startswith("| `")]
+    assert names == [
+        "| `noonchi --help`",
+        "| `import noonchi`",
+        "| `import torch`",
+        "| `noonchi predict, a small network`",
+        "| `noonchi predict, EfficientNet-Lite0`",
+    ]
+
+
+def test_make_bench_runs_every_benchmark_and_tells_of_those_that_failed(tmp_path: Path) -> None:
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\ncase "$1" in */input.py) exit 3;; esac\necho "$@"\n')
+    python.chmod(0o755)
+    command = ["make", "-f", FOLDER.parent / "Makefile", "-o", ".venv/dev", "bench", "NOONCHI_DATA=some where"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = [line.removeprefix("benchmarks/") for line in done.stdout.splitlines() if line]
+    photos = "some where/cats_dogs"
+    with_photos = [f"{name}.py {photos}" for name in ("photos_epoch", "transfer", "predict")]
+    assert ran == ["step.py", "mnist.py", *with_photos, "start.py", f"memory.py {photos}"]
+    assert "these benchmarks failed: input\n" in done.stderr
+    assert done.returncode != 0

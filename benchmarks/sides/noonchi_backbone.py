@@ -8,15 +8,12 @@ import torch
 from backbone_weights import Weights
 
 from noonchi.networks import backbones
-from noonchi.networks.parts import PictureShape
+from noonchi.networks.parts import Layers, PictureShape
 from noonchi.results import Head
 from noonchi.settings import ModelSettings
 
 
-def write(path: Path, side: int, weights: str) -> None:
-    settings = ModelSettings(network="efficientnet-lite0", weights=weights)
-    head = Head("label", "binary", ("cats", "dogs"))
-    network = backbones.transfer(settings, PictureShape(side, side, 3), (head,), pretrained=weights == "pretrained")
+def write(path: Path, side: int, network: Layers) -> None:
     backbone = network[: network.place_of(backbones.FIRST_OF_TOP) + 1].eval()
     arrays = [value.numpy() for name, value in backbone.state_dict().items() if "num_batches" not in name]
     images_nhwc = np.random.default_rng(0).integers(0, 256, (4, side, side, 3), np.uint8)
@@ -25,5 +22,12 @@ def write(path: Path, side: int, weights: str) -> None:
     Weights(arrays, images_nhwc, features.numpy()).write(path)
 
 
+def main(side: int, path: Path, weights: str) -> None:
+    settings = ModelSettings(network="efficientnet-lite0", weights=weights)
+    head = Head("label", "binary", ("cats", "dogs"))
+    shape = PictureShape(side, side, 3)
+    write(path, side, backbones.transfer(settings, shape, (head,), pretrained=weights == "pretrained"))
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[2]), int(sys.argv[1]), sys.argv[3])
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
