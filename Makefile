@@ -19,7 +19,7 @@ check: .venv/dev
 # B1 to B10, in the order of benchmarks/README.md: some hours. One that fails keeps no other from running.
 BENCHMARKS = step mnist input photos_epoch transfer predict start memory
 WITHOUT_PHOTOS = step mnist start
-export NOONCHI_DATA ?= ../shared/data
+bench: export NOONCHI_DATA ?= ../shared/data
 bench: .venv/dev
 	@failed=; $(foreach name,$(BENCHMARKS), \
 	  .venv/bin/python benchmarks/$(name).py $(if $(filter $(name),$(WITHOUT_PHOTOS)),,"$(NOONCHI_DATA)/cats_dogs") \
