@@ -16,7 +16,7 @@ from noonchi.runs import Show
 from noonchi.settings import RunSettings
 from noonchi.sources import Index
 
-_ENDING_S = 2.5
+_ENDING_S = 1.7
 """What follows the final scores on a laptop: saving, plots, the report without its heat maps."""
 _HEAT_MAPS = 24 * 25
 """Passes of one picture that the heat maps of a report take, at most."""
