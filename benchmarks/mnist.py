@@ -9,17 +9,15 @@ took 744 seconds and 21 epochs to 0.9928 on the test pictures; `step.py` compare
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 
+import recipes
 from reporting import heading, rows, spread, tell
+from whole_runs import finished
 
 
 @dataclass(frozen=True)
@@ -74,21 +72,17 @@ def _runs(name: str, given: argparse.Namespace) -> Iterator[Run]:
 def _run(data: str, arguments: tuple[str, ...]) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "noonchi", "train", data, *arguments, "--json", "--out", f"{folder}/run"]
-        environment = {**os.environ, "NOONCHI_CACHE": f"{folder}/cache"}
-        began = time.perf_counter()
-        done = subprocess.run(command, check=True, capture_output=True, env=environment)
-        whole_s = time.perf_counter() - began
-        told = json.loads(done.stdout)
+        whole_s, printed = finished(command, Path(folder) / "cache")
+        told = json.loads(printed)
         return Run(told["test"]["accuracy"], told["seconds"], whole_s)
 
 
 def _cells(name: str, runs: list[Run]) -> list[str]:
     row, accuracies = ROWS[name], [run.accuracy for run in runs]
-    deviation = f" ± {stdev(accuracies):.4f}" if len(runs) > 1 else ""
     return [
         f"`noonchi train mnist {' '.join(row.arguments)}`",
         str(len(runs)),
-        f"{mean(accuracies):.4f}{deviation}",
+        recipes.spread(accuracies, 4),
         f"{min(accuracies):.4f}",
         f"{row.asked}",
         f"{sum(accuracy >= row.asked for accuracy in accuracies)} of {len(runs)}",

@@ -6,7 +6,7 @@ from statistics import median
 
 import numpy as np
 
-from noonchi import classifier, device, fitting, networks, pixels, settings
+from noonchi import classifier, device, fitting, networks, pixels, runs, settings
 from noonchi.batches import Batches
 from noonchi.errors import SettingsError
 from noonchi.evaluate import answered
@@ -30,6 +30,7 @@ _SMALL, _SMALL_BEST = "mnist-fast", "mnist-best"
 _ENOUGH = 0.2
 """Of the epochs that the larger network for small pictures was made for: with fewer the faster one is better."""
 _LEAST_STEPS = 20
+"""That a training needs to be one."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def planned(
 
 def measured(run: RunSettings, index: Index) -> Speed:
     """How long training and answering take here, tried on random pictures and random weights."""
-    run, part = _tried(run, index), run.parts[-1]
+    run, part = runs.decided(run, index), run.parts[-1]
     height, width = run.pixels.size or (0, 0)
     made = classifier.create(index.heads, run.model.but(weights="random"), run.pixels)
     networks.freeze(made.network, part.freeze)
@@ -87,11 +88,6 @@ def measured(run: RunSettings, index: Index) -> Speed:
     answered(made, replace(batches, positions=some), "val")
     answer_s = time.perf_counter() - started
     return Speed(median(np.diff(times)[1:]) / run.batches.size, answer_s / len(some))
-
-
-def _tried(run: RunSettings, index: Index) -> RunSettings:
-    resolved = pixels.resolve(run.pixels, index.array, index.files, networks.pixel_defaults(run.model.network))
-    return run.but(pixels=resolved, device=device.prepare(run.device))
 
 
 def _scoring_s(run: RunSettings, index: Index, speed: Speed) -> float:
@@ -125,7 +121,7 @@ def _for_photos(
         return richer, speed
     if any(change.startswith("pixels.size=") for change in changes):
         return run, speed
-    own = (_tried(run, index).pixels.size or _SIDES)[0]
+    own = (runs.decided(run, index).pixels.size or _SIDES)[0]
     smaller = [side for side in _SIDES if side <= own] or [own]
     fits = [side for side in smaller if (train + val) * speed.answer * (side / own) ** 2 < left]
     side = fits[0] if fits else smaller[-1]

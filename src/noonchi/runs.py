@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from noonchi import classifier, files, networks, pixels, settings, sources
+from noonchi import classifier, device, files, networks, pixels, settings, sources
 from noonchi.classifier import Classifier
 from noonchi.errors import DataError, RunError, SettingsError
 from noonchi.results import Epoch, Note, Reading, Scores
@@ -82,6 +82,14 @@ def choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show
 def load_index(data: Data, run: RunSettings, show: Show) -> Index:
     """The pictures of a run, read as its settings say. Raises DataError for data that cannot be used."""
     return sources.load(data, run.data, run.heads, lambda done, total: show(Reading(done, total)))
+
+
+def decided(run: RunSettings, index: Index) -> RunSettings:
+    """The run with pixel settings as its pictures and its network ask for, and the device of this machine."""
+    defaults = networks.pixel_defaults(run.model.network)
+    return run.but(
+        pixels=pixels.resolve(run.pixels, index.array, index.files, defaults), device=device.prepare(run.device)
+    )
 
 
 def refuse_untrainable(index: Index) -> None:

@@ -440,8 +440,6 @@ def load(recipe: str | Path | None, overrides: Iterable[str] = ()) -> RunSetting
     table = {} if recipe is None else _read_recipe(recipe)
     for override in overrides:
         _override(table, override)
-        if override.startswith("fit.epochs="):  # so many are asked for, also of few pictures
-            table["fit"]["min_steps"] = 0
     return parse(RunSettings, table)
 
 
@@ -599,6 +597,8 @@ def _override(table: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise SettingsError(f"'{path}' is not a setting: '{key}' has no settings within it.")
     table[keys[-1]] = _value(text.strip())
+    if keys == ["fit", "epochs"]:  # so many are asked for, also of few pictures
+        table["min_steps"] = 0
 
 
 def _value(text: str) -> Any:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -178,11 +179,9 @@ def resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
     weights = run.model.weights
     if weights and Path(weights).exists():
         weights = str(Path(weights).resolve())
-    return run.but(
+    return runs.decided(run, index).but(
         data=run.data.but(source=source, overrides=overrides),
         model=run.model.but(network=networks.lasting_name(run.model.network), weights=weights),
-        pixels=pixels.resolve(run.pixels, index.array, index.files, networks.pixel_defaults(run.model.network)),
-        device=device.prepare(run.device),
         heads=heads,
         fit=run.fit.but(epochs=_epochs(run, len(index.positions("train"))), min_steps=0),
     )
@@ -318,11 +317,14 @@ def _first_classifier(
 
 
 def _with_precision(run: RunSettings, start: Classifier, material: _Material, show: Show) -> RunSettings:
-    def first_loss(precision: str) -> float:
+    @cache
+    def first() -> Batch:
         whole = next(material.training.of_epoch(1))
         targets = {name: values[:_CANARIES] for name, values in whole.targets.items()}
-        first = Batch(whole.images[:_CANARIES], targets)
-        return fitting.forward_loss(start, first, material.objectives, precision)
+        return Batch(whole.images[:_CANARIES], targets)
+
+    def first_loss(precision: str) -> float:
+        return fitting.forward_loss(start, first(), material.objectives, precision)
 
     chosen, note = device.choose_precision(run.device, first_loss)
     if note:

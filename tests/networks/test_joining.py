@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from batch_norms import moved
 from noonchi.networks import PictureShape, build
 from noonchi.networks.joining import answering, joined
 from noonchi.results import Head
@@ -11,18 +12,6 @@ from noonchi.settings import ModelSettings
 
 ONE = (Head("label", "classes", ("a", "b", "c")),)
 TWO = (*ONE, Head("odd", "binary", ("even", "odd")))
-
-
-def moved(network: nn.Module) -> nn.Module:
-    """With batch norm as training might have left it."""
-    torch.manual_seed(1)
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            for values in (layer.weight, layer.running_var):
-                nn.init.uniform_(values, 0.5, 1.5)
-            for values in (layer.bias, layer.running_mean):
-                nn.init.uniform_(values, -0.5, 0.5)
-    return network.eval()
 
 
 def count(network: nn.Module, *kinds: type[nn.Module]) -> int:
