@@ -202,6 +202,15 @@ def test_normalised_pixels_follow_the_formula(mean, std):
     assert np.abs(made.numpy() - expected).max() < 1e-6
 
 
+@pytest.mark.parametrize(("mean", "std"), [((), ()), ((0.5,), ()), ((), (0.3,)), ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))])
+def test_without_torch_pixels_are_normalised_to_the_same_bits(mean, std):
+    settings = PixelSettings(mean=mean or None, std=std or None)
+    made = np.empty((1, *NOISE.shape), np.float32)
+    pixels.normalise_array(NOISE[None], settings, made)
+    expected = pixels.normalise(torch.from_numpy(NOISE[None]), settings)
+    assert np.array_equal(made, expected.permute(0, 2, 3, 1).numpy())
+
+
 def test_normalising_leaves_the_frames_as_they_were():
     frames = torch.from_numpy(NOISE[None].copy())
     pixels.normalise(frames, PixelSettings(mean=(0.5,)))

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from noonchi import augment, cache, pixels
+from noonchi.augment import Draws
 from noonchi.device import counted_seed
 from noonchi.errors import DataError
+from noonchi.pixels import Images
 from noonchi.results import Head, Note, Reading, Split
 from noonchi.settings import AugmentSettings, PixelSettings, RunSettings
 from noonchi.sources import Index
@@ -126,15 +128,26 @@ class Batches:
         _, height, width, channels = images_nhwc.shape
         draws = augment.draw(self.augment, len(positions), (height, width, channels), generator)
         if self.device == "cpu":
-            varied = torch.from_numpy(augment.apply(images_nhwc, draws, pool))
+            images = self._warped(images_nhwc, draws, pool)
         else:
             varied = augment.apply_on_device(torch.from_numpy(images_nhwc).to(self.device), draws)
-        batch = Batch(pixels.normalise(varied, self.pixels), self._targets(positions))
+            images = pixels.normalise(varied, self.pixels)
+        batch = Batch(images, self._targets(positions))
         mixing = augment.draw_mixing(self.augment, len(positions), height, width, generator)
         if mixing is None:
             return batch
         others = Mixed(self._targets(positions[mixing.order]), mixing.share)
         return batch._replace(images=mixing.apply(batch.images), mixed=others)
+
+    def _warped(self, images_nhwc: Images, draws: Draws, pool: Executor) -> Tensor:
+        """Varied and normalised without torch, whose threads would spin for milliseconds beside those of the pool."""
+
+        def normalise(varied: Images, some: slice) -> None:
+            pixels.normalise_array(varied, self.pixels, out_nhwc[some])
+
+        out_nhwc = np.empty(images_nhwc.shape, np.float32)
+        augment.apply(images_nhwc, draws, pool, normalise)
+        return torch.from_numpy(out_nhwc).permute(0, 3, 1, 2)
 
     def _targets(self, positions: np.ndarray) -> dict[str, Tensor]:
         return {head.name: torch.from_numpy(self.labels[head.name][positions]).to(self.device) for head in self.heads}

@@ -1,5 +1,6 @@
 """What was drawn, applied: with OpenCV on the processor, with torch anywhere."""
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,12 @@ _TASKS = 8
 """That a batch is cut into."""
 
 
-def apply(images_nhwc: Images, draws: Draws, pool: Executor) -> Images:
+def apply(
+    images_nhwc: Images, draws: Draws, pool: Executor, then: Callable[[Images, slice], None] | None = None
+) -> Images:
     """The pictures varied as drawn, uint8 (n, height, width, channels); bilinear, several at once in `pool`.
 
+    There `then` gets those of each task, and which of all they are, while the processor's cache still holds them.
     Where a pixel is mixed of four, OpenCV rounds its place to a 32nd of a pixel: `apply_on_device` does not.
     """
     height, width = images_nhwc.shape[1:3]
@@ -43,16 +47,19 @@ def apply(images_nhwc: Images, draws: Draws, pool: Executor) -> Images:
         )
         if draws.tables is not None:
             cv2.LUT(out[at], draws.tables[at, np.newaxis], dst=out[at])
+        if draws.erased and (covered := draws.erased[at]) is not None:
+            out[at][covered[0], covered[1]] = covered[2]
 
     def several(some: range) -> None:
         for at in some:
             one(at)
+        if then is not None:
+            then(out[some.start : some.stop], slice(some.start, some.stop))
 
     out = np.empty_like(images_nhwc)
     # more tasks than threads, so that they end together; not one a picture, which costs more than to warp a small one
     each = max(1, len(images_nhwc) // _TASKS)
     list(pool.map(several, (range(at, min(at + each, len(out))) for at in range(0, len(out), each))))
-    _erase(out, draws)
     return out
 
 
@@ -108,9 +115,3 @@ def _within(at: "torch.Tensor", side: int, fill: str) -> tuple["torch.Tensor", "
     if fill == "wrap":
         return inside | True, at % side
     return inside | (fill == "nearest"), at.clamp(0, side - 1)
-
-
-def _erase(images_nhwc: Images, draws: Draws) -> None:
-    for image, covered in zip(images_nhwc, draws.erased, strict=bool(draws.erased)):
-        if covered is not None:
-            image[covered[0], covered[1]] = covered[2]

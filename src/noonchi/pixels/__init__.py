@@ -28,6 +28,7 @@ __all__ = [
     "invert",
     "levels",
     "normalise",
+    "normalise_array",
     "placement",
     "read",
     "resolve",
@@ -132,17 +133,36 @@ def normalise(images_nhwc: "torch.Tensor", settings: PixelSettings) -> "torch.Te
 
     number, height, width, channels = images_nhwc.shape
     rows = images_nhwc.to(torch.float32, memory_format=torch.contiguous_format).view(-1, width * channels)
-    means, stds = centre_and_spread(settings)
-    if not any(means) and all(std == 1 for std in stds):
-        rows.div_(255)
+    mean, std = (torch.from_numpy(values).to(images_nhwc.device) for values in _of_levels(settings, width))
+    if mean.any():
+        rows.sub_(mean)
+    return rows.div_(std).view(number, height, width, channels).permute(0, 3, 1, 2)
+
+
+def normalise_array(images_nhwc: Images, settings: PixelSettings, out: npt.NDArray[np.float32]) -> None:
+    """`normalise`, to the bit, into `out` (n, height, width, channels), on the thread that calls it.
+
+    >>> out = np.empty((1, 2, 2, 1), np.float32)
+    >>> normalise_array(np.full((1, 2, 2, 1), 255, np.uint8), PixelSettings(mean=(0.5,), std=(0.5,)), out)
+    >>> np.unique(out).tolist()
+    [1.0]
+    """
+    width, channels = images_nhwc.shape[2:]
+    levels, rows = (values.reshape(-1, width * channels) for values in (images_nhwc, out))
+    mean, std = _of_levels(settings, width)
+    if mean.any():
+        np.subtract(levels, mean, out=rows, dtype=np.float32)
+        np.divide(rows, std, out=rows)
     else:
-        # whole rows at once: three channels at a time take three times as long
-        mean, std = (
-            torch.tensor(values * (width if len(values) > 1 else 1), device=images_nhwc.device).mul_(255)
-            for values in (means, stds)
-        )
-        rows.sub_(mean).div_(std)
-    return rows.view(number, height, width, channels).permute(0, 3, 1, 2)
+        np.divide(levels, std, out=rows, dtype=np.float32)
+
+
+def _of_levels(settings: PixelSettings, width: int) -> tuple[npt.NDArray[np.float32], ...]:
+    """Mean and spread of grey levels, for whole rows at once: three channels at a time take three times as long."""
+    return tuple(
+        np.array(values * (width if len(values) > 1 else 1), np.float32) * np.float32(255)
+        for values in centre_and_spread(settings)
+    )
 
 
 def levels(images_nchw: "torch.Tensor", settings: PixelSettings) -> Images:
