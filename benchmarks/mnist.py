@@ -33,7 +33,7 @@ class Row:
 ROWS = {
     "fast": Row(("--recipe", "mnist-fast"), 0.9928),
     "budget": Row(("--budget", "20s"), 0.994),
-    "best": Row(("--recipe", "mnist-best"), 0.9975, best=True),
+    "best": Row(("--budget", "295s"), 0.9975, best=True),
 }
 
 

@@ -64,6 +64,12 @@ def test_a_budget_leaves_time_for_the_scores_and_takes_the_larger_network_where_
     assert 3000 < ends - time.monotonic() < 3600
 
 
+def test_a_budget_opens_a_backbones_last_blocks_however_good_its_head_is(dots):
+    run = load("photos-transfer", ["model.weights=random", "pixels.size=[32, 32]"])
+    planned, _ = budgets.planned(run, sources.load(dots), [], time.monotonic() + 3600, quietly, free=False)
+    assert [part.unless_accuracy for part in planned.parts] == [None, None]
+
+
 def test_a_budget_leaves_a_recipe_that_was_asked_for(dots):
     index = sources.load(dots)
     run, _ = budgets.planned(load("mnist-fast"), index, [], time.monotonic() + 3600, quietly, free=False)

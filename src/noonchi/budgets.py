@@ -49,8 +49,8 @@ def planned(
     """What makes the most of the time until `ends`, a moment of `time.monotonic`; and when training has to end for it.
 
     Where `free`, another recipe may take the place of `run`'s. Small pictures: a larger network. Photos: the last
-    blocks of the backbone opened, or, where the time is short, smaller pictures. Raises SettingsError where the time
-    is too short for anything.
+    blocks of the backbone opened, or, where the time is short, smaller pictures. No part is passed over: its time is
+    there. Raises SettingsError where the time is too short for anything.
     """
     if free and run.recipe == _SMALL:
         run, speed = _for_small(run, index, changes, ends, show)
@@ -58,6 +58,7 @@ def planned(
         run, speed = _for_photos(run, index, changes, ends, show)
     else:
         speed = measured(run, index)
+    run = run.but(then=tuple(part.but(unless_accuracy=None) for part in run.then))
     after = _scoring_s(run, index, speed)
     left, least = ends - time.monotonic() - after, _LEAST_STEPS * run.batches.size * speed.step
     if left < least:
