@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,18 @@ import numpy as np
 
 from noonchi import (
     answers,
-    batches,
     budgets,
     check,
     checkpoint,
     classifier,
     device,
-    features,
     files,
     fitting,
     graph,
-    losses,
     networks,
     parts,
     pixels,
+    preparation,
     report,
     reporting,
     runs,
@@ -38,34 +35,20 @@ from noonchi import (
     tracking,
 )
 from noonchi.answers import Answers
-from noonchi.batches import Batch, Batches
+from noonchi.batches import Batches
 from noonchi.classifier import Classifier
-from noonchi.errors import SettingsError, StoppedError
+from noonchi.errors import StoppedError
 from noonchi.evaluate import Answered, answered, calibrated, scored
 from noonchi.fitting import Deadline, Plan, State
-from noonchi.losses import Objective
+from noonchi.preparation import Material
 from noonchi.results import Epoch, Note, Split
 from noonchi.runs import Run, Show
-from noonchi.settings import AugmentSettings, HeadSettings, RunSettings
+from noonchi.settings import HeadSettings, RunSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Terminal
 
-_CANARIES = 16
-"""Pictures whose loss decides the precision."""
-_AT_ONCE = 4096
-"""Pictures whose features L-BFGS takes into memory at once."""
 _SAMPLES = 25
 """Training pictures shown in TensorBoard."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Material:
-    """What training works on."""
-
-    training: Batches
-    validation: Batches | None
-    test: Batches | None
-    objectives: tuple[Objective, ...]
 
 
 def train(
@@ -145,10 +128,10 @@ class Ready:
 def ready(run: RunSettings, index: Index, show: Show) -> Ready:
     """A training's first part as `train` begins it, from `resolved` settings; but for caches nothing is written."""
     with networks.blaming(run.model.network):
-        frames, index = _frames(index, run, show)
-        run, material, state = _begun(frames, index, run, show)
-        material = _with_features(state, material, index, run, show)
-        return Ready(state, _plan(run, material), material.training)
+        frames, index = preparation.decoded(index, run, show)
+        run, material, state = preparation.begin(frames, index, run, show)
+        material = preparation.with_features(state, material, index, run, show)
+        return Ready(state, preparation.plan(run, material), material.training)
 
 
 def attempt(folder: Path, run: RunSettings, index: Index, show: Show) -> State:
@@ -159,8 +142,8 @@ def attempt(folder: Path, run: RunSettings, index: Index, show: Show) -> State:
     with networks.blaming(run.model.network):
         begun = (folder / runs.RECIPE).exists()
         run = runs.load_settings(folder) if begun else run
-        frames, index = _frames(index, run, show)
-        run, material, state = _begun(frames, index, run, show, folder / "last" if begun else None)
+        frames, index = preparation.decoded(index, run, show)
+        run, material, state = preparation.begin(frames, index, run, show, folder / "last" if begun else None)
         files.write(folder / runs.RECIPE, settings.to_toml(run))
         return _trained(folder, run, index, material, state, show=show, stop_at_end=True)
 
@@ -198,12 +181,12 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         if fresh:
             runs.refuse_used(folder)  # once more: another process may have begun here since
         tracking.refuse_missing(run)
-        frames, index = _frames(index, run, tell)
+        frames, index = preparation.decoded(index, run, tell)
         if fresh:
             _warn(index, run, tell)
         else:
             runs.refuse_changed(folder, index)
-        run, material, state = _begun(frames, index, run, tell, None if fresh else folder / "last")
+        run, material, state = preparation.begin(frames, index, run, tell, None if fresh else folder / "last")
         if ends is not None:
             run = run.but(fit=run.fit.but(seconds=round(max(0.001, ends - time.monotonic()), 3)))
         if fresh:
@@ -224,40 +207,11 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         return finished
 
 
-def _frames(index: Index, run: RunSettings, show: Show) -> tuple[np.ndarray, Index]:
-    """The pictures, decoded, and the index without those that cannot be used; threads and memory are set up first."""
-    device.prepare(run.device)
-    frames, index = batches.frames_of(index, run, show)
-    runs.refuse_untrainable(index)
-    device.keep_freed_memory()
-    return frames, index
-
-
-def _begun(
-    frames: np.ndarray, index: Index, run: RunSettings, show: Show, last: Path | None = None
-) -> tuple[RunSettings, _Material, State]:
-    """Settings with the precision decided, what is worked on, and the state before the first step or as in `last`."""
-    material = _material(frames, index, run, show)
-    # a wrong name is found before anything is written
-    monitor = fitting.monitored(run.fit, index.heads, validated=material.validation is not None)
-    if material.validation is None:
-        show(Note(f"no validation pictures: the best epoch is decided by the training pictures' {monitor}"))
-    pretrained = last is None or not last.exists()
-    start = _first_classifier(frames, index, run, material.training, pretrained=pretrained)
-    parts.refuse(start.network, run)
-    run = _with_precision(run, start, material, show)
-    _rehearse(run, start, material)
-    state = parts.begin(start, run, checkpoint.part(last) if last else 0)
-    if last:
-        checkpoint.restore(last, state)
-    return run, material, state
-
-
 def _trained(
     folder: Path,
     run: RunSettings,
     index: Index,
-    material: _Material,
+    material: Material,
     state: State,
     *,
     show: Show,
@@ -267,7 +221,7 @@ def _trained(
     ends = time.monotonic() + (run.fit.seconds or 0.0) - state.trained_s
 
     def fit(state: State) -> None:
-        taken = _with_features(state, material, index, run, show)
+        taken = preparation.with_features(state, material, index, run, show)
         _fit(folder, run, state, taken, show, ends=ends, stop_at_end=stop_at_end)
 
     fit(state)
@@ -287,92 +241,11 @@ def _warn(index: Index, run: RunSettings, show: Show) -> None:
         show(Note(finding.about + (see if finding.groups else "")))
 
 
-def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) -> _Material:
-    splits: dict[Split, Batches] = {s: batches.of_split(frames, index, s, run) for s in ("train", "val", "test")}
-    training, validation, test = splits["train"], splits["val"], splits["test"]
-    if run.data.validate_on_test:
-        show(Note("validating on the test split, as the recipe asks: the test figure is not an honest one"))
-        validation = test
-    labels = {name: values[training.positions] for name, values in index.labels.items()}
-    if run.data.test_share and not test.num_pictures:
-        show(Note("no test pictures: the run will have no test score"))
-    return _Material(
-        training,
-        validation if validation.num_pictures else None,
-        test if test.num_pictures else None,
-        losses.objectives(index.heads, run.heads, labels),
-    )
-
-
-def _first_classifier(
-    frames: np.ndarray, index: Index, run: RunSettings, training: Batches, *, pretrained: bool
-) -> Classifier:
-    some = training.positions[:: max(1, len(training.positions) // 256)]
-    with device.seeded(run.device.name, run.seed, "weights"):
-        made = classifier.create(
-            index.heads, run.model, run.pixels, pixels.border_level(frames[some]), pretrained=pretrained
-        )
-    made.network.to(run.device.name)
-    return made
-
-
-def _with_precision(run: RunSettings, start: Classifier, material: _Material, show: Show) -> RunSettings:
-    @cache
-    def first() -> Batch:
-        whole = next(material.training.of_epoch(1))
-        targets = {name: values[:_CANARIES] for name, values in whole.targets.items()}
-        return Batch(whole.images[:_CANARIES], targets)
-
-    def first_loss(precision: str) -> float:
-        return fitting.forward_loss(start, first(), material.objectives, precision)
-
-    chosen, note = device.choose_precision(run.device, first_loss)
-    if note:
-        show(Note(note))
-    return run.but(device=chosen)
-
-
-def _with_features(state: State, material: _Material, index: Index, run: RunSettings, show: Show) -> _Material:
-    """Where that pays, what the fixed layers give instead of pictures; the classifier of `state` then takes it."""
-    network, part = state.classifier.network, run.parts[state.part]
-    training = replace(material.training, augment=part.augment)
-    pays = not fitting.finished(state, part.fit) and features.pays(network, training, run, part.fit, show)
-    state.classifier = replace(state.classifier, first=features.fixed_layers(network) if pays else 0)
-    if not pays:
-        return replace(material, training=training)
-    training = features.computed(training, network, index, run, show)
-    if part.fit.optimizer == "lbfgs":
-        training = replace(training, size=_AT_ONCE)
-    still = material.validation and replace(material.validation, augment=AugmentSettings())
-    validation = still and features.computed(still, network, index, run, show)
-    return replace(material, training=training, validation=validation)
-
-
-def _rehearse(run: RunSettings, start: Classifier, material: _Material) -> None:
-    """Take the first step on a copy where it may fail: of one's own network, or on a single picture."""
-    single = 1 in (run.batches.size, material.training.num_pictures)
-    if not single and ":" not in run.model.network:
-        return
-    try:
-        fitting.rehearse(start, _plan(run, material), material.training)
-    except ValueError as error:
-        if not single or "more than 1 value per channel" not in str(error):  # torch's, of batch norm
-            raise
-        remedy = "raise batches.size" if material.training.num_pictures > 1 else "give more training pictures"
-        raise SettingsError(
-            f"network '{run.model.network}' has batch norm on maps of one pixel: it needs 2 pictures a step; {remedy}."
-        ) from None
-
-
-def _plan(run: RunSettings, material: _Material, part: int = 0) -> Plan:
-    return Plan(run.parts[part].fit, material.objectives, run.seed, run.device.precision)
-
-
 def _fit(
-    folder: Path, run: RunSettings, state: State, material: _Material, show: Show, *, ends: float, stop_at_end: bool
+    folder: Path, run: RunSettings, state: State, material: Material, show: Show, *, ends: float, stop_at_end: bool
 ) -> None:
     """One part; `ends` is when training by the clock does."""
-    saved_at, plan = time.monotonic(), _plan(run, material, state.part)
+    saved_at, plan = time.monotonic(), preparation.plan(run, material, state.part)
     if plan.settings.by_the_clock:
         began = saved_at - state.trained_s + sum(epoch.seconds for epoch in state.history[: state.begun])
         plan = replace(plan, deadline=Deadline(ends, max(0.001, ends - began)))
@@ -389,7 +262,7 @@ def _fit(
                 raise StoppedError(f"stopped and saved; go on with: noonchi train --resume {folder}")
 
 
-def _record_start(folder: Path, run: RunSettings, start: Classifier, material: _Material, show: Show) -> None:
+def _record_start(folder: Path, run: RunSettings, start: Classifier, material: Material, show: Show) -> None:
     """What TensorBoard shows of a run before its first epoch: pictures as the network sees them, and its graph."""
     if not run.record.tensorboard:
         return
@@ -413,7 +286,7 @@ def _record(folder: Path, run: RunSettings, state: State, epoch: Epoch) -> None:
         report.write_tensorboard(folder, epoch, {name: w.detach().cpu().numpy() for name, w in weights})
 
 
-def _finish(folder: Path, run: RunSettings, index: Index, material: _Material, state: State) -> Run:
+def _finish(folder: Path, run: RunSettings, index: Index, material: Material, state: State) -> Run:
     if run.record.plots:
         report.write_plots(folder, state.history)
     best = replace(classifier.load(folder, trust_code=True), temperatures={})
