@@ -15,6 +15,7 @@ from noonchi import checkpoint, fitting
 from noonchi.batches import Batches, Mixed
 from noonchi.classifier import Classifier
 from noonchi.errors import DataError, RunError, SettingsError
+from noonchi.evaluate import answered, calibrated, scored
 from noonchi.fitting import Plan, State, fit
 from noonchi.losses import Objective, objectives
 from noonchi.networks import NETWORKS
@@ -332,15 +333,30 @@ def test_best_is_low_for_a_loss_and_high_for_an_accuracy(fresh, drawn, monitor, 
         best = max(best, value)
 
 
+def test_with_label_smoothing_validation_losses_are_compared_as_once_calibrated(fresh, drawn):
+    classifier, settings = fresh(LABEL), FitSettings(epochs=12, peak_lr=3e-3, label_smoothing=0.6)
+    data, validation = drawn(classifier, 24, size=8), drawn(classifier, 24, seed=1)
+    state = fitting.begin(classifier, settings)
+    raw, losses, best = [], [], []
+    for moment in fitting.steps(state, plan_for((LABEL,), settings), data, validation):
+        if isinstance(moment, Epoch):
+            _, found = calibrated((LABEL,), answered(state.kept, validation, "val"))
+            losses.append(scored((LABEL,), found, "val").loss)
+            raw.append(moment.metrics["val_loss"])
+            best.append(moment.best)
+    assert best == lowest_so_far(losses) != lowest_so_far(raw)
+
+
+def lowest_so_far(values: list[float]) -> list[bool]:
+    return [all(value < before for before in values[:at]) for at, value in enumerate(values)]
+
+
 @pytest.mark.parametrize(("monitor", "sign"), [("loss", 1), ("accuracy", -1)])
 def test_without_validation_the_training_pictures_decide(fresh, drawn, monitor, sign):
     classifier = fresh(LABEL)
     history = list(fit(classifier, drawn(classifier), FitSettings(epochs=4, monitor=f"val_{monitor}")))
     assert list(history[0].metrics) == ["loss", "accuracy"]
-    values = [sign * epoch.metrics[monitor] for epoch in history]
-    assert [epoch.best for epoch in history] == [
-        all(value < old for old in values[:n]) for n, value in enumerate(values)
-    ]
+    assert [epoch.best for epoch in history] == lowest_so_far([sign * epoch.metrics[monitor] for epoch in history])
 
 
 @pytest.mark.parametrize(

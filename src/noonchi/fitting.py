@@ -15,7 +15,7 @@ from noonchi.batches import Batch, Batches, Passes
 from noonchi.classifier import Classifier
 from noonchi.device import autocast, seeded
 from noonchi.errors import DataError, RunError, SettingsError, did_you_mean
-from noonchi.evaluate import Answered, answered, scored
+from noonchi.evaluate import Answered, answered, calibrated, scored
 from noonchi.losses import Objective, right_answers, total_loss
 from noonchi.metrics import improves
 from noonchi.optimizers import averaged_copy, learning_rate, optimizer_for
@@ -356,9 +356,10 @@ def _end_epoch(
         metrics |= scored(state.kept.heads, found, "val", weights).metrics("val_")
     for name, value in metrics.items():
         _refuse_not_finite(state, plan.settings, name, value)
-    best = improves(monitor, metrics[monitor], state.best, plan.settings.min_delta)
+    reached = metrics[monitor] if found is None else _reached(state, plan, found, metrics, monitor)
+    best = improves(monitor, reached, state.best, plan.settings.min_delta)
     if best:
-        state.best, state.best_epoch = metrics[monitor], state.epoch
+        state.best, state.best_epoch = reached, state.epoch
         state.best_answers = found if state.classifier.first == 0 else None
     epoch = Epoch(
         number=state.epoch,
@@ -372,6 +373,15 @@ def _end_epoch(
     state.history.append(epoch)
     state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, {}, 0.0
     return epoch
+
+
+def _reached(state: State, plan: Plan, found: Answered, metrics: dict[str, float], monitor: str) -> float:
+    """What decides the best epoch: a loss at its best temperature, where label smoothing makes all answers timid."""
+    if not (plan.settings.label_smoothing and monitor.startswith("val_") and monitor.endswith("loss")):
+        return metrics[monitor]
+    _, sharpened = calibrated(state.kept.heads, found)
+    weights = {objective.head.name: objective.weight for objective in plan.objectives}
+    return scored(state.kept.heads, sharpened, "val", weights).metrics("val_")[monitor]
 
 
 def _training_metrics(state: State) -> dict[str, float]:

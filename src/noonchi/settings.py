@@ -273,7 +273,8 @@ class FitSettings(Settings):
     """Above 0, a running mean of the weights with this memory a step is what is validated, kept and saved."""
     monitor: str = "val_loss"
     """The metric that decides the best epoch; losses are better low, the others high. Without validation
-    pictures the training pictures' metric takes its place: `loss` that of `val_loss`."""
+    pictures the training pictures' metric takes its place: `loss` that of `val_loss`. After training with
+    `label_smoothing` answers are timid, and validation losses compared as they would be once calibrated."""
     patience: Annotated[Whole, Field(ge=0)] = 0
     """Stop after this many epochs without improvement of `monitor`; 0 never stops early."""
     min_delta: Annotated[Number, Field(ge=0)] = 0.0
