@@ -1,5 +1,6 @@
 """Training to a time budget: what is trained is chosen by how fast this machine is, and ends when the time does."""
 
+import math
 import time
 from dataclasses import dataclass, replace
 from statistics import median
@@ -62,7 +63,7 @@ def planned(
     after = _scoring_s(run, index, speed)
     left, least = ends - time.monotonic() - after, _LEAST_STEPS * run.batches.size * speed.step
     if left < least:
-        raise SettingsError(f"the budget is too short: give {least - left:.0f} seconds more, or fewer pictures.")
+        raise SettingsError(f"the budget is too short: give {math.ceil(least - left)} s more, or fewer pictures.")
     show(Note(f"training for about {left:.0f} s, then {after:.0f} s for the scores and the report"))
     return run, ends - after
 

@@ -403,7 +403,7 @@ class RunSettings(Settings):
 
 S = TypeVar("S", bound=Settings)
 
-_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600}
+_UNITS_S = {"h": 3600, "m": 60, "s": 1}
 
 FLAGS = {
     "epochs": "fit.epochs",
@@ -472,15 +472,19 @@ def changes(overrides: Iterable[str], size: int | None = None, **flags: Any) -> 
 
 
 def duration_s(text: str | float) -> float:
-    """A time such as `90`, `90s`, `2m` or `1.5h` in seconds. Raises SettingsError.
+    """A time such as `90`, `90s`, `2m`, `1.5h` or `1h30m` in seconds. Raises SettingsError.
 
-    >>> duration_s("2m"), duration_s(20)
-    (120.0, 20.0)
+    >>> duration_s("2m"), duration_s("1h30m"), duration_s(20)
+    (120.0, 5400.0, 20.0)
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smh]?)\s*", str(text))
-    value = float(found[1]) * _UNITS_S[found[2]] if found else 0.0
+    number = r"(\d+(?:\.\d*)?|\.\d+)"
+    parts = "".join(rf"(?:{number}\s*{unit}\s*)?" for unit in _UNITS_S)
+    written = str(text).strip()
+    found = re.fullmatch(parts, f"{written}s" if re.fullmatch(number, written) else written)
+    counts = found.groups(default="0") if found else ()
+    value = sum(float(count) * seconds for count, seconds in zip(counts, _UNITS_S.values(), strict=False))
     if value <= 0:
-        raise SettingsError(f"'{text}' is not a time; write it as 90s, 2m or 1.5h.")
+        raise SettingsError(f"'{text}' is not a time; write it as 90s, 2m, 1.5h or 1h30m.")
     return value
 
 

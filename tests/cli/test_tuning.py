@@ -74,7 +74,7 @@ def test_a_search_as_json_is_one_object_and_so_is_one_that_has_ended(noonchi):
         ("tune lr a.npz --plot a.jpg", 2, "ends in .png or .svg"),
         ("tune lr a.npz --recipe photos-transfer", 2, "has no learning rate to find"),
         ("tune lr a.npz --lr 3", 2, "No such option"),
-        ("tune a.npz --time soon", 2, "'soon' is no time; write it as 90s, 10m or 1h30m"),
+        ("tune a.npz --time soon", 2, "'soon' is not a time; write it as 90s, 2m, 1.5h or 1h30m"),
         ("tune a.npz --trials 0", 2, "0 is not in the range x>=1"),
         ("tune a.npz --search fit.epochs", 2, "write it as fit.peak_lr=1e-4..1e-2"),
         ("tune --resume s --epochs 3", 2, "changes no more than --trials and --time, but --epochs came"),

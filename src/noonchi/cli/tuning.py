@@ -1,6 +1,5 @@
 """`noonchi tune` and `noonchi tune lr`."""
 
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,19 +18,20 @@ if TYPE_CHECKING:
 
 _SIZE = click.option("--size", type=int, help="Pixels a side that pictures are brought to.")
 _SEED = click.option("--seed", type=int, help="Every draw is a function of it.")
-_UNITS_S = {"h": 3600, "m": 60, "s": 1}
 
 
 class _Seconds(click.ParamType[float]):
-    """`90s`, `10m`, `1h30m`."""
+    """A time as `--budget` takes it."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        parts = re.findall(r"(\d+)([hms])", value)
-        if not parts or "".join(number + unit for number, unit in parts) != value:
-            self.fail(f"{value!r} is no time; write it as 90s, 10m or 1h30m.", param, ctx)
-        return float(sum(int(number) * _UNITS_S[unit] for number, unit in parts))
+        from noonchi import settings
+
+        try:
+            return settings.duration_s(value)
+        except SettingsError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _WithLr(click.Command):
