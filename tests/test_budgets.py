@@ -1,5 +1,6 @@
 """Training to a time budget: it ends by the clock, its learning rate with it."""
 
+import json
 import math
 import subprocess
 import sys
@@ -94,6 +95,26 @@ def test_a_run_by_the_clock_that_was_stopped_goes_on_for_the_time_that_is_left(t
         noonchi.train(dots, "mnist-fast", out=tmp_path / "run", overrides=BY_THE_CLOCK, show=stop)
     assert noonchi.resume(tmp_path / "run", dots, show=quietly).epochs > 1
     assert rate_at_the_end(tmp_path / "run") < 0.05
+
+
+def test_the_time_that_is_left_is_less_what_was_spent_between_the_steps(tmp_path, dots):
+    epochs: list[float] = []
+
+    def slow_stop(event: object) -> None:
+        if isinstance(event, Epoch):
+            epochs.append(event.seconds)
+            end = time.monotonic() + 1
+            while time.monotonic() < end and len(epochs) < 2:  # as a slow disk does
+                pass
+            if len(epochs) == 2:
+                raise StoppedError("enough")
+
+    with pytest.raises(StoppedError):
+        noonchi.train(dots, "mnist-fast", out=tmp_path / "run", overrides=BY_THE_CLOCK, show=slow_stop)
+    noonchi.resume(tmp_path / "run", dots, show=quietly)
+    saved = json.loads((tmp_path / "run" / "last" / "training.json").read_text(encoding="utf-8"))
+    assert sum(epoch.seconds for epoch in read_history(tmp_path / "run")) < 2.3
+    assert 3 <= saved["clock_s"] < 4
 
 
 def test_only_the_last_part_of_a_training_goes_by_the_clock():

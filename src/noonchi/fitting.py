@@ -81,14 +81,13 @@ class State:
     """Of the run's parts, the one that is under way."""
     begun: int = 0
     """Epochs that were done before this part."""
+    clock_s: float = 0.0
+    """Since training began, what was written between the steps included."""
+    begun_s: float = 0.0
+    """The same before this part's first step."""
     history: list[Epoch] = field(default_factory=list)
     best_answers: Answered | None = None
     """Of the best epoch to the validation pictures, where they went through the whole network; it is not saved."""
-
-    @property
-    def trained_s(self) -> float:
-        """Seconds of all epochs so far."""
-        return sum(epoch.seconds for epoch in self.history) + self.seconds
 
     @property
     def kept(self) -> Classifier:

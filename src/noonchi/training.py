@@ -218,11 +218,11 @@ def _trained(
     stop_at_end: bool = False,
 ) -> State:
     """Part after part, to the state at the end."""
-    ends = time.monotonic() + (run.fit.seconds or 0.0) - state.trained_s
+    started = time.monotonic() - state.clock_s
 
     def fit(state: State) -> None:
         taken = preparation.with_features(state, material, index, run, show)
-        _fit(folder, run, state, taken, show, ends=ends, stop_at_end=stop_at_end)
+        _fit(folder, run, state, taken, show, started=started, stop_at_end=stop_at_end)
 
     fit(state)
     while (further := parts.following(run, state)) is not None:
@@ -242,13 +242,15 @@ def _warn(index: Index, run: RunSettings, show: Show) -> None:
 
 
 def _fit(
-    folder: Path, run: RunSettings, state: State, material: Material, show: Show, *, ends: float, stop_at_end: bool
+    folder: Path, run: RunSettings, state: State, material: Material, show: Show, *, started: float, stop_at_end: bool
 ) -> None:
-    """One part; `ends` is when training by the clock does."""
+    """One part; `started` is when the first one began, had training never been stopped."""
     saved_at, plan = time.monotonic(), preparation.plan(run, material, state.part)
+    if state.epoch == state.begun + 1 and not state.step:
+        state.begun_s = saved_at - started
     if plan.settings.by_the_clock:
-        began = saved_at - state.trained_s + sum(epoch.seconds for epoch in state.history[: state.begun])
-        plan = replace(plan, deadline=Deadline(ends, max(0.001, ends - began)))
+        seconds = run.fit.seconds or 0.0
+        plan = replace(plan, deadline=Deadline(started + seconds, max(0.001, seconds - state.begun_s)))
     with _stop_asked() as stop:
         for moment in fitting.steps(state, plan, material.training, material.validation):
             show(moment)
@@ -256,6 +258,7 @@ def _fit(
                 _record(folder, run, state, moment)
             every_s = run.fit.checkpoint_every_s
             if isinstance(moment, Epoch) or stop.is_set() or (every_s and time.monotonic() - saved_at >= every_s):
+                state.clock_s = time.monotonic() - started
                 checkpoint.save(folder / "last", state)
                 saved_at = time.monotonic()
             if stop.is_set() and (stop_at_end or not parts.ended(run, state)):
