@@ -47,6 +47,8 @@ from noonchi.settings import HeadSettings, RunSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Terminal
 
+_SAVING = 0.1
+"""Part of the time, at most, that goes into saving after epochs; the last one's is never left out."""
 _SAMPLES = 25
 """Training pictures shown in TensorBoard."""
 
@@ -171,8 +173,8 @@ def resolved(run: RunSettings, index: Index, data: Data) -> RunSettings:
 
 
 def _epochs(run: RunSettings, pictures: int) -> int:
-    """As many as come to `fit.min_steps`."""
-    return max(run.fit.epochs, math.ceil(run.fit.min_steps * run.batches.size / pictures))
+    """As many as make `fit.min_steps`."""
+    return max(run.fit.epochs, math.ceil(run.fit.min_steps / math.ceil(pictures / run.batches.size)))
 
 
 def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: bool, ends: float | None = None) -> Run:
@@ -245,7 +247,7 @@ def _fit(
     folder: Path, run: RunSettings, state: State, material: Material, show: Show, *, started: float, stop_at_end: bool
 ) -> None:
     """One part; `started` is when the first one began, had training never been stopped."""
-    saved_at, plan = time.monotonic(), preparation.plan(run, material, state.part)
+    saved_at, saving_s, plan = time.monotonic(), 0.0, preparation.plan(run, material, state.part)
     if state.epoch == state.begun + 1 and not state.step:
         state.begun_s = saved_at - started
     if plan.settings.by_the_clock:
@@ -256,11 +258,14 @@ def _fit(
             show(moment)
             if isinstance(moment, Epoch):
                 _record(folder, run, state, moment)
-            every_s = run.fit.checkpoint_every_s
-            if isinstance(moment, Epoch) or stop.is_set() or (every_s and time.monotonic() - saved_at >= every_s):
-                state.clock_s = time.monotonic() - started
+            every_s = saving_s / _SAVING if isinstance(moment, Epoch) else run.fit.checkpoint_every_s or math.inf
+            over = isinstance(moment, Epoch) and fitting.finished(state, plan.settings)
+            if over or stop.is_set() or time.monotonic() - saved_at >= every_s:
+                began = time.monotonic()
+                state.clock_s = began - started
                 checkpoint.save(folder / "last", state)
                 saved_at = time.monotonic()
+                saving_s = saved_at - began
             if stop.is_set() and (stop_at_end or not parts.ended(run, state)):
                 raise StoppedError(f"stopped and saved; go on with: noonchi train --resume {folder}")
 
