@@ -231,7 +231,7 @@ def _too_small(settings: ModelSettings, shape: PictureShape, heads: Heads) -> st
             _dry_run(_made(settings, square, heads), square, 1)
         except RuntimeError:
             continue
-        return f"it needs {side}x{side} or more, as --size {side} makes them" if side > came else None
+        return f"it needs {side}x{side} or more: see --size" if side > came else None
     return None
 
 
