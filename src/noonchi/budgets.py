@@ -18,7 +18,7 @@ from noonchi.runs import Show
 from noonchi.settings import RunSettings
 from noonchi.sources import Index
 
-_ENDING_S = 1.7
+_ENDING_S = 1.3
 """What follows the final scores on a laptop: saving, plots, the report without its heat maps."""
 _HEAT_MAPS = 24 * 25
 """Passes of one picture that the heat maps of a report take, at most."""
