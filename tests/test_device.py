@@ -72,8 +72,15 @@ def test_threads_asked_for_are_set():
     assert torch.get_num_threads() == 1
 
 
+@pytest.mark.parametrize(("said", "threads"), [("3", 3), ("1", 1)])
+def test_threads_not_asked_for_are_those_that_the_environment_names(monkeypatch, said, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert device.prepare(DeviceSettings(name="cpu")).threads == threads
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux can take processors from a process")
-def test_threads_not_asked_for_are_as_many_as_the_process_may_use():
+def test_threads_not_asked_for_are_as_many_as_the_process_may_use(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:

@@ -46,7 +46,10 @@ def prepare(settings: DeviceSettings) -> DeviceSettings:
 
 
 def _cores() -> int:
-    """Those this process may use: fewer than the machine has within a container or a batch job."""
+    """Those this process may use: fewer than the machine has within a container, a batch job or `OMP_NUM_THREADS`."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

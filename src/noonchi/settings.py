@@ -345,7 +345,7 @@ class DeviceSettings(Settings):
     """Of the training step; validation, test and prediction are float32 always. `auto` takes bfloat16 where the
     processor multiplies it natively and one step's loss agrees with float32."""
     threads: Annotated[Whole, Field(ge=1, le=1024)] | None = None
-    """Processor threads; as many as there are cores where not set. Part of bit-identity."""
+    """Processor threads; as many as `OMP_NUM_THREADS` says or there are cores where not set. Part of bit-identity."""
 
 
 class RecordSettings(Settings):
