@@ -31,7 +31,7 @@ def test_the_table_of_mnist_has_a_row_a_way_to_train() -> None:
     lines = run(FOLDER / "mnist.py", "--toy", "--rows", "fast", "best")
     assert [line.split("`")[1] for line in lines[-2:]] == [
         "noonchi train mnist --recipe mnist-fast",
-        "noonchi train mnist --recipe mnist-best",
+        "noonchi train mnist --budget 295s",
     ]
 
 
