@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from noonchi import classifier
+from noonchi import classifier, files
 from noonchi.classifier import Classifier, weights_bytes
 from noonchi.errors import DataError, NoonchiError, RunError, SettingsError
 from noonchi.networks import PictureShape
@@ -34,10 +34,11 @@ def saved(tmp_path, fresh) -> Path:
 
 
 def described(folder: Path, **changes: object) -> None:
-    """Write other words into a saved `classifier.json`; None takes one out."""
+    """Write other words into a saved `classifier.json`, under a checksum that fits; None takes one out."""
     path = folder / "classifier.json"
-    description = {**json.loads(path.read_text("utf-8")), **changes}
-    path.write_text(json.dumps({key: value for key, value in description.items() if value is not None}), "utf-8")
+    description = {**json.loads(path.read_text("utf-8")), **changes, "sha256": None}
+    values = {key: value for key, value in description.items() if value is not None}
+    path.write_text(json.dumps(files.sealed(values)), "utf-8")
 
 
 def with_weights(folder: Path, content: bytes) -> None:
@@ -174,7 +175,8 @@ def test_a_flipped_byte_anywhere_in_the_weights_is_noticed(saved):
         refused(saved, "weights.safetensors")
 
 
-def test_a_flipped_byte_in_the_description_is_refused_or_leaves_a_classifier_that_answers(saved):
+def test_a_flipped_byte_in_the_description_is_refused_where_it_changes_anything(saved):
+    before = classifier.load(saved)
     whole = (saved / "classifier.json").read_bytes()
     for place in range(len(whole)):
         for bit in (0x01, 0x10, 0x80):
@@ -185,8 +187,14 @@ def test_a_flipped_byte_in_the_description_is_refused_or_leaves_a_classifier_tha
                 found = classifier.load(saved)
             except RunError:
                 continue
-            (prediction,) = found.predict([np.zeros((8, 8), np.uint8)], "auto")
-            assert len(prediction.to_json()) == 2
+            assert (found.heads, found.model, found.pixels) == (before.heads, before.model, before.pixels)
+            assert (found.border_level, found.temperatures) == (before.border_level, before.temperatures)
+
+
+def test_a_description_without_a_checksum_is_refused(saved):
+    path = saved / "classifier.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"sha256": None}), "utf-8")
+    refused(saved, "classifier.json' is damaged or was edited")
 
 
 @pytest.mark.parametrize(

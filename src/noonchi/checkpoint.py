@@ -1,6 +1,5 @@
 """What survives a kill: `best/` and `last/`, each replaced whole, and a state restored bit for bit."""
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +27,7 @@ def save(folder: Path, state: State) -> None:
         record: dict[str, Any] = {name: getattr(state, name) for name in _COUNTERS + _CLOCKS}
         record["history"] = [asdict(epoch) for epoch in state.history]
         record["files_sha256"] = {name: files.sha256(new / name) for name in (WEIGHTS, _TENSORS)}
-        files.write_json(new / _RECORD, record | {"sha256": _digest(record)})
+        files.write_json(new / _RECORD, files.sealed(record))
 
 
 def save_classifier(folder: Path, classifier: Classifier) -> None:
@@ -70,9 +69,10 @@ def _read_record(path: Path) -> dict[str, Any]:
         raise RunError(f"'{path}' cannot be read as JSON. Restore it from a copy, or train again.") from None
     if "sha256" not in record:
         raise RunError(f"'{path}' is no saved training: it has no checksum. Train again.")
-    if record.pop("sha256") != _digest(record):
+    values = files.unsealed(record)
+    if values is None:
         raise _damaged(path)
-    return record
+    return values
 
 
 def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
@@ -84,11 +84,6 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
 
 def _damaged(path: Path) -> RunError:
     return RunError(f"'{path}' is damaged: its checksum is not the recorded one. Restore it, or train again.")
-
-
-def _digest(record: dict[str, Any]) -> str:
-    """Of a record's values: JSON gives every float back to the last bit."""
-    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
 def _tensors(state: State) -> dict[str, Tensor]:

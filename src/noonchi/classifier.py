@@ -151,7 +151,7 @@ class Classifier:
         if bad := next((name for name, weight in weights.items() if not _is_finite(weight)), None):
             raise RunError(f"weights '{bad}' are not finite and are not saved. Lower fit.peak_lr and train again.")
         files.write(folder / WEIGHTS, weights_bytes(weights))
-        files.write_json(folder / _DESCRIPTION, self._description(folder / WEIGHTS))
+        files.write_json(folder / _DESCRIPTION, files.sealed(self._description(folder / WEIGHTS)))
 
     @property
     def _is_own(self) -> bool:
@@ -327,7 +327,10 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise RunError(f"'{path}' does not describe a classifier: it has no format number.")
     if found > FORMAT:
         raise RunError(f"'{path}' has format {found}; this noonchi reads up to {FORMAT}. Upgrade noonchi.")
-    return dict(description)
+    values = files.unsealed(description)
+    if values is None:
+        raise RunError(f"'{path}' is damaged or was edited: its checksum is not that of its values. Restore it.")
+    return values
 
 
 def _parse_description(

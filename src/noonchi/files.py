@@ -41,6 +41,25 @@ def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def sealed(record: dict[str, Any]) -> dict[str, Any]:
+    """A record that JSON can hold, with a checksum over its values.
+
+    >>> sorted(sealed({"epoch": 3}))
+    ['epoch', 'sha256']
+    """
+    return record | {"sha256": _digest(record)}
+
+
+def unsealed(record: dict[str, Any]) -> dict[str, Any] | None:
+    """What was sealed, as JSON gave it back; None where its checksum is missing or is not that of its values.
+
+    >>> unsealed(sealed({"rate": 0.1})), unsealed(sealed({"rate": 0.1}) | {"rate": 0.2})
+    ({'rate': 0.1}, None)
+    """
+    values = {name: value for name, value in record.items() if name != "sha256"}
+    return values if record.get("sha256") == _digest(values) else None
+
+
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
     """Yields an empty folder to fill through `write`; on a clean exit it takes the place of `path`, else it is removed.
@@ -112,6 +131,11 @@ def sha256(path: Path) -> str:
     """Hexadecimal digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(record: dict[str, Any]) -> str:
+    """JSON gives every float back to the last bit."""
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
 def _beside(path: Path, ending: str) -> Path:
