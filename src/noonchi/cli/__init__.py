@@ -19,6 +19,7 @@ from noonchi.cli.explaining import explain
 from noonchi.cli.looking import look
 from noonchi.cli.predicting import predict
 from noonchi.cli.reporting import report
+from noonchi.cli.selftesting import selftest
 from noonchi.cli.training import train, val
 from noonchi.cli.tuning import tune
 from noonchi.errors import NoonchiError
@@ -79,5 +80,20 @@ def noonchi() -> None:
     """Train, look into and use image classifiers."""
 
 
-for command in (train, tune, val, predict, explain, compare, report, look, check, summary, conv, list_, cache_):
+for command in (
+    train,
+    tune,
+    val,
+    predict,
+    explain,
+    compare,
+    report,
+    look,
+    check,
+    summary,
+    conv,
+    list_,
+    cache_,
+    selftest,
+):
     noonchi.add_command(command)
