@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: run test check bench format clean
+.PHONY: run test check bench torture format clean
 .NOTPARALLEL:  # two pips must not write to one .venv
 
 run: .venv/run
@@ -25,6 +25,10 @@ bench: .venv/dev
 	  .venv/bin/python benchmarks/$(name).py $(if $(filter $(name),$(WITHOUT_PHOTOS)),,"$(NOONCHI_DATA)/cats_dogs") \
 	  || failed="$$failed $(name)"; echo;) \
 	test -z "$$failed" || { echo "these benchmarks failed:$$failed" >&2; exit 1; }
+
+# The long form of the tests that kill and damage.
+torture: .venv/dev
+	.venv/bin/python -m pytest --torture -s tests/hostile tests/torture tests/test_kill.py
 
 format: .venv/dev
 	.venv/bin/ruff check --fix .

@@ -107,6 +107,13 @@ def fault_at() -> Callable[[int, str, str, Path], bool]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="Write the golden files anew; read their diff.")
+    parser.addoption("--torture", action="store_true", help="Kill and damage as often as `make torture` does.")
+
+
+@pytest.fixture
+def times(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """How often to try: the first number in everyday tests, the second under `make torture`."""
+    return lambda daily, torture: torture if request.config.getoption("--torture") else daily
 
 
 @pytest.fixture

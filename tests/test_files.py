@@ -1,4 +1,5 @@
 import itertools
+import re
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,35 @@ def test_a_fault_at_any_operation_of_a_write_leaves_the_old_file_or_the_new_one(
             break
     assert number > 3
     assert path.read_text() != "old"
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace shows what reaches the system; .ci/run installs it")
+def test_a_file_is_on_the_disk_before_it_takes_its_place_and_its_folder_after(tmp_path):
+    done = calls(tmp_path, "files.write(path / 'a.txt', 'new')")
+    assert done == ["open .a.txt.new", "fsync .a.txt.new", "rename .a.txt.new a.txt", f"fsync {tmp_path.name}"]
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace shows what reaches the system; .ci/run installs it")
+def test_all_files_of_a_folder_are_on_the_disk_before_it_takes_its_place(tmp_path):
+    (tmp_path / "last").mkdir()
+    code = "with files.replaced_folder(path / 'last') as new:\n    files.write(new / 'a.txt', 'new')"
+    done = calls(tmp_path, code)
+    assert done[:4] == ["open .a.txt.new", "fsync .a.txt.new", "rename .a.txt.new a.txt", "fsync .last.new"]
+    assert done[4:] == ["rename last .last.old", "rename .last.new last", f"fsync {tmp_path.name}"]
+
+
+def calls(folder: Path, code: str) -> list[str]:
+    """What reaches the system, in order: files opened to be written, synced and renamed within a folder, by name."""
+    log = folder.with_name(f"{folder.name}.strace")
+    watch = ["strace", "-f", "-y", "-e", "trace=openat,fsync,rename,renameat,renameat2", "-o", log]
+    subprocess.run([*watch, *child(code, folder)], check=True)
+    found = []
+    for line in log.read_text().splitlines():
+        call = re.search(r"(openat|fsync|rename\w*)\((.*)\)\s+= \d", line)
+        if call and str(folder) in line and (call[1] != "openat" or "O_WRONLY" in line):
+            paths = re.findall(rf"[\"<]({re.escape(str(folder))}[^\">]*)", call[2])
+            found.append(" ".join([call[1].removesuffix("at"), *(Path(path).name for path in paths)]))
+    return found
 
 
 def test_no_failed_write_leaves_a_temporary_file(tmp_path, fault_at):

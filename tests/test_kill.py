@@ -44,6 +44,8 @@ PARTS = (
     .replace("[batches]", 'freeze = "flatten"\n[batches]')
     .replace("[device]", '[[then]]\nfreeze = "conv2"\nepochs = 2\n[device]')
 )
+VARIED = RECIPE.replace("threads = 1", "threads = 2") + "[augment]\nrotation_degrees = 20\nmixup = 0.2\n"
+BFLOAT16 = AVERAGED.replace('precision = "float32"', 'precision = "bfloat16"')
 # stops to look for signals in its 20th step, until there is a file `go`
 WAITING = """
 import time
@@ -113,9 +115,13 @@ def leftovers(folder):
 # Killed
 
 
-@pytest.mark.parametrize(("recipe", "kills"), [(RECIPE, 2), (AVERAGED, 3), (STOPS_EARLY, 2), (PARTS, 4)])
-def test_killed_at_random_moments_and_resumed_gives_the_same_bits(tmp_path, rng, recipe, kills):
-    folder = tmp_path / "killed"
+@pytest.mark.parametrize(
+    ("recipe", "kills"),
+    [(RECIPE, 2), (AVERAGED, 2), (STOPS_EARLY, 2), (PARTS, 4), (VARIED, 2), (BFLOAT16, 2)],
+    ids=["plain", "averaged", "stops early", "parts on kept features", "varied on two threads", "bfloat16"],
+)
+def test_killed_at_random_moments_and_resumed_gives_the_same_bits(tmp_path, rng, times, recipe, kills):
+    folder, kills = tmp_path / "killed", times(kills, 17)
     whole = unbroken(tmp_path, recipe)
     begin = ("a.npz", "--recipe", "r.toml", "--out", folder)
     child, killed = start(*begin), 0
