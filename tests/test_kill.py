@@ -1,6 +1,5 @@
 """Whatever ends a process, `--resume` gives the bits of a run that was never stopped."""
 
-import csv
 import json
 import shutil
 import signal
@@ -14,6 +13,7 @@ import pytest
 
 import noonchi
 from noonchi import files
+from noonchi.selftest import identity
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 
@@ -92,14 +92,6 @@ def end(child):
     """The child's exit code and what it said on stderr."""
     _, told = child.communicate(timeout=60)
     return child.returncode, told
-
-
-def identity(folder):
-    """What a run must share with one that was never stopped."""
-    tensors = {str(path.relative_to(folder)): files.sha256(path) for path in folder.rglob("*.safetensors")}
-    with (folder / "history.csv").open() as file:
-        history = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
-    return tensors, history
 
 
 def unbroken(tmp_path, recipe):

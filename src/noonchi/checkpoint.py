@@ -15,8 +15,20 @@ from noonchi.fitting import State
 from noonchi.results import Epoch
 
 _TENSORS, _RECORD = "training.safetensors", "training.json"
-_COUNTERS = ("epoch", "step", "sums", "seconds", "best", "best_epoch", "rate_factor", "lowered_epoch", "part", "begun")
-_CLOCKS = ("clock_s", "begun_s")
+_COUNTERS = (
+    "epoch",
+    "step",
+    "sums",
+    "seconds",
+    "best",
+    "best_epoch",
+    "rate_factor",
+    "lowered_epoch",
+    "part",
+    "begun",
+    "clock_s",
+    "begun_s",
+)
 
 
 def save(folder: Path, state: State) -> None:
@@ -24,7 +36,7 @@ def save(folder: Path, state: State) -> None:
     with files.replaced_folder(folder) as new:
         state.kept.save(new)
         files.write(new / _TENSORS, weights_bytes(_tensors(state)))
-        record: dict[str, Any] = {name: getattr(state, name) for name in _COUNTERS + _CLOCKS}
+        record: dict[str, Any] = {name: getattr(state, name) for name in _COUNTERS}
         record["history"] = [asdict(epoch) for epoch in state.history]
         record["files_sha256"] = {name: files.sha256(new / name) for name in (WEIGHTS, _TENSORS)}
         files.write_json(new / _RECORD, files.sealed(record))
@@ -54,7 +66,7 @@ def restore(folder: Path, state: State) -> bool:
     tensors, kept = (_read_tensors(folder / name, record["files_sha256"][name]) for name in (_TENSORS, WEIGHTS))
     if ("averaged" in tensors) != (state.averaged is not None):
         raise RunError(f"'{folder}' was saved with another fit.ema_decay; set it as it was, or train again.")
-    for name in _COUNTERS + _CLOCKS:
+    for name in _COUNTERS:
         setattr(state, name, record[name])
     state.history = [Epoch(**epoch) for epoch in record["history"]]
     _put_weights(folder, state, kept, tensors)

@@ -16,7 +16,7 @@ from noonchi.classifier import Classifier
 from noonchi.device import autocast, seeded
 from noonchi.errors import DataError, RunError, SettingsError, did_you_mean
 from noonchi.evaluate import Answered, answered, calibrated, scored
-from noonchi.losses import Objective, right_answers, total_loss
+from noonchi.losses import Objective, head_weights, right_answers, total_loss
 from noonchi.metrics import improves
 from noonchi.optimizers import averaged_copy, learning_rate, optimizer_for
 from noonchi.results import Epoch, Head, Step
@@ -350,9 +350,8 @@ def _end_epoch(
     metrics = _training_metrics(state)
     found = None
     if validation is not None:
-        weights = {objective.head.name: objective.weight for objective in plan.objectives}
         found = answered(state.kept, validation, "val")
-        metrics |= scored(state.kept.heads, found, "val", weights).metrics("val_")
+        metrics |= scored(state.kept.heads, found, "val", head_weights(plan.objectives)).metrics("val_")
     for name, value in metrics.items():
         _refuse_not_finite(state, plan.settings, name, value)
     reached = metrics[monitor] if found is None else _reached(state, plan, found, metrics, monitor)
@@ -379,8 +378,7 @@ def _reached(state: State, plan: Plan, found: Answered, metrics: dict[str, float
     if not (plan.settings.label_smoothing and monitor.startswith("val_") and monitor.endswith("loss")):
         return metrics[monitor]
     _, sharpened = calibrated(state.kept.heads, found)
-    weights = {objective.head.name: objective.weight for objective in plan.objectives}
-    return scored(state.kept.heads, sharpened, "val", weights).metrics("val_")[monitor]
+    return scored(state.kept.heads, sharpened, "val", head_weights(plan.objectives)).metrics("val_")[monitor]
 
 
 def _training_metrics(state: State) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """What training lowers: one loss a head, and their weighted sum."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,11 @@ def objectives(
         own = settings.get(head.name, HeadSettings())
         out.append(Objective(head, own.loss_weight, _class_weights(head, own, labels[head.name])))
     return tuple(out)
+
+
+def head_weights(objectives: Iterable[Objective]) -> dict[str, float]:
+    """What each head's loss counts for in the total, by the head's name."""
+    return {objective.head.name: objective.weight for objective in objectives}
 
 
 def loss(objective: Objective, logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:

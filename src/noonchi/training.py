@@ -23,6 +23,7 @@ from noonchi import (
     files,
     fitting,
     graph,
+    losses,
     networks,
     parts,
     pixels,
@@ -299,7 +300,7 @@ def _finish(folder: Path, run: RunSettings, index: Index, material: Material, st
         report.write_plots(folder, state.history)
     best = replace(classifier.load(folder, trust_code=True), temperatures={})
     best.network.to(run.device.name)
-    weights = {objective.head.name: objective.weight for objective in material.objectives}
+    weights = losses.head_weights(material.objectives)
     val = test = None
     if material.validation:
         found = state.best_answers or answered(best, material.validation, "val")

@@ -76,9 +76,8 @@ def watched(network: nn.Module, images: Tensor, kinds: tuple[type[nn.Module], ..
             elif isinstance(layer, kinds) and getattr(layer, "running_mean", layer) is not None:
                 hooks.callback(layer.register_forward_pre_hook(match(name)).remove)
         answer = network(images)
-    passed = Counter(
-        name for name, _, _ in outputs
-    )  # a layer that pictures pass twice may follow another the second time
+    # a layer that pictures pass twice may follow another the second time
+    passed = Counter(name for name, _, _ in outputs)
     followers = {before: name for before, name in pairs.items() if seen[name] == 1}
     return answer, {name: Call(sizes[name], followers.get(name)) for name, times in passed.items() if times == 1}
 
