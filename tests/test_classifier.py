@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from damage import described, with_weights
-from noonchi import classifier
+from noonchi import classifier, predictor
 from noonchi.classifier import Classifier, weights_bytes
 from noonchi.errors import DataError, NoonchiError, RunError, SettingsError
 from noonchi.networks import PictureShape
@@ -218,7 +218,7 @@ def digit(ground: int, ink: int) -> np.ndarray:
     return image
 
 
-def answered(made: Classifier, image: np.ndarray, invert: classifier.Invert) -> dict[str, float]:
+def answered(made: Classifier, image: np.ndarray, invert: predictor.Invert) -> dict[str, float]:
     (prediction,) = made.predict([image], invert)
     return dict(prediction.heads["kind"])
 

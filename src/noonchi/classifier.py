@@ -1,27 +1,25 @@
 """A classifier: a network, the heads it answers, and the pixels it expects; saved without pickle."""
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from noonchi import device, files, networks, pixels, settings
-from noonchi.errors import DataError, RunError, SettingsError
+from noonchi.errors import RunError, SettingsError
 from noonchi.losses import probabilities
 from noonchi.metrics import tempered
 from noonchi.networks import PictureShape
-from noonchi.results import Head, Prediction
-from noonchi.settings import ModelSettings, Number, PixelSettings, Settings
+from noonchi.predictor import Described, Predictor, Result, Thing
+from noonchi.results import Head
+from noonchi.settings import ModelSettings, Number, PixelSettings
 
 FORMAT = 1
 """Of `classifier.json`. A newer one is refused; an older one must stay readable."""
@@ -29,17 +27,10 @@ FORMAT = 1
 WEIGHTS = "weights.safetensors"
 
 _DESCRIPTION = "classifier.json"
-_NEARLY_BLACK = 32
-"""Grey levels."""
-
-Picture = Path | str | bytes | np.ndarray
-Invert = Literal["no", "yes", "auto"]
-Thing = TypeVar("Thing")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
-class Classifier:
+class Classifier(Predictor):
     """Answers each head's question about pictures. Made by `create`, `load` and `noonchi.train`."""
 
     network: nn.Module
@@ -69,7 +60,11 @@ class Classifier:
 
     def probabilities(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Each head's (n, outputs) float64, from uint8 frames (n, height, width, channels) of the classifier's size."""
-        return self.answering().of_images(self._images(frames))
+        return self.answering().of_frames(frames)
+
+    def of_frames(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+        """`probabilities`, by this very network."""
+        return self.of_images(self._images(frames))
 
     def of_images(self, images: Tensor) -> dict[str, np.ndarray]:
         """`probabilities`, from normalised images."""
@@ -96,53 +91,6 @@ class Classifier:
         alone = self.first or self._is_own or self.device.type != "cpu"
         return map(work, things) if alone else device.in_parallel(work, things)
 
-    def predict(self, pictures: Iterable[Picture], invert: Invert = "no") -> list[Prediction]:
-        """What the classifier says of each picture: a path, a file's bytes, or an array (h, w) or (h, w, channels).
-
-        Pictures of any size and mode are brought to the classifier's size and channels as in training. `invert`
-        turns black to white first: `"auto"` does so where a picture's edges are then nearer to the training
-        pictures' edges, as for a digit on paper and a classifier of white digits on black. Raises DataError for a
-        picture that cannot be read.
-        """
-
-        def refuse(error: DataError) -> None:
-            raise error
-
-        if isinstance(pictures, str | Path | bytes):
-            pictures = [pictures]  # or its letters would be taken for pictures
-        return list(self.stream(pictures, invert, refuse))
-
-    def stream(
-        self, pictures: Iterable[Picture], invert: Invert, unreadable: Callable[[DataError], None]
-    ) -> Iterator[Prediction]:
-        """`predict`, in bounded memory; `unreadable` is told of each picture left out since it cannot be read."""
-        waiting, count = enumerate(pictures), pixels.answered_at_once(self.pixels)
-        parts = iter(lambda: list(islice(waiting, count)), [])
-        work = partial(self.answering()._predictions, invert)
-        for found in chain.from_iterable(self.in_parallel(work, parts)):
-            if isinstance(found, Prediction):
-                yield found
-            else:
-                unreadable(found)
-
-    def frame(self, picture: Picture, invert: Invert = "no") -> np.ndarray:
-        """A picture as the network sees it before normalisation: uint8 (height, width, channels). Raises DataError."""
-        source = Path(picture) if isinstance(picture, str) else picture
-        return pixels.invert(pixels.read(source, self.pixels), invert, self.border_level)
-
-    def looks_inverted(self, picture: Picture) -> bool:
-        """Whether `invert="auto"` would turn a picture, where the training pictures' edges are black or white.
-
-        False for a picture that cannot be read.
-        """
-        if _NEARLY_BLACK < self.border_level < 255 - _NEARLY_BLACK:
-            return False
-        try:
-            frame = self.frame(picture, "no")
-        except DataError:
-            return False
-        return not np.array_equal(frame, pixels.invert(frame, "auto", self.border_level))
-
     def save(self, folder: Path) -> None:
         """Write `classifier.json` and `weights.safetensors` into an existing folder.
 
@@ -159,38 +107,13 @@ class Classifier:
     def _is_own(self) -> bool:
         return ":" in self.model.network
 
-    def _predictions(self, invert: Invert, pictures: Sequence[tuple[int, Picture]]) -> list[Prediction | DataError]:
-        """Of numbered pictures, in their order; the error of one that cannot be read."""
-        frames = [self._frame_or_error(picture, invert) for _, picture in pictures]
-        readable = [frame for frame in frames if isinstance(frame, np.ndarray)]
-        answers = self.of_images(self._images(np.stack(readable))) if readable else {}
-        rows = iter(range(len(readable)))
-        return [
-            frame if isinstance(frame, DataError) else self._prediction(_name(picture, number), answers, next(rows))
-            for frame, (number, picture) in zip(frames, pictures, strict=True)
-        ]
-
-    def _frame_or_error(self, picture: Picture, invert: Invert) -> np.ndarray | DataError:
-        try:
-            return self.frame(picture, invert)
-        except DataError as error:
-            return error
-
     def _images(self, frames: np.ndarray) -> Tensor:
         return pixels.normalise(torch.tensor(frames, device=self.device), self.pixels)
-
-    def _prediction(self, name: str, answers: Mapping[str, np.ndarray], row: int) -> Prediction:
-        of_heads = {head: per_class(head, answers[head.name][row]) for head in self.heads}
-        return Prediction(
-            name,
-            {head.name: dict(zip(head.classes, values, strict=True)) for head, values in of_heads.items()},
-            {head.name: head.kind for head in self.heads},
-        )
 
     def _description(self, weights: Path) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "heads": [{"name": h.name, "kind": h.kind, "classes": list(h.classes)} for h in self.heads],
+            "heads": [asdict(head) for head in self.heads],
             "model": self.model.table(),
             "pixels": self.pixels.table(),
             "border_level": self.border_level,
@@ -293,21 +216,6 @@ def _is_finite(tensor: Tensor) -> bool:
     return not tensor.is_floating_point() or bool(tensor.isfinite().all())
 
 
-def per_class(head: Head, row: np.ndarray) -> Sequence[float]:
-    """A probability for every class, from those (outputs,) that a head gives for one picture.
-
-    >>> per_class(Head("odd", "binary", ("even", "odd")), np.array([0.25]))
-    (0.75, 0.25)
-    """
-    if head.kind == "binary":
-        return 1 - float(row[0]), float(row[0])
-    return [float(value) for value in row]
-
-
-def _name(picture: Picture, number: int) -> str:
-    return str(picture) if isinstance(picture, Path | str) else f"picture {number}"
-
-
 def _find(folder: Path) -> Path:
     best, last = (files.settled(folder / name) for name in ("best", "last"))
     # the first epoch's end writes history.csv after best/: from then on last/ must not pass for it
@@ -323,27 +231,12 @@ def _find(folder: Path) -> Path:
     raise RunError(f"'{folder}' holds no classifier: neither best/, last/ nor classifier.json is in it.")
 
 
-class _Description(Settings, extra="ignore"):
+class _Description(Described):
     """What `classifier.json` holds beside its format."""
 
-    heads: Annotated[tuple[Head, ...], Field(min_length=1)]
     model: ModelSettings
-    pixels: PixelSettings
-    border_level: Annotated[Number, Field(ge=0, le=255)]
     temperatures: dict[str, Annotated[Number, Field(gt=0)]] = Field(default_factory=dict)
     weights_sha256: str
-
-    @model_validator(mode="after")
-    def _can_be(self) -> Self:
-        if len({head.name for head in self.heads}) < len(self.heads):
-            raise ValueError("two heads have one name")
-        for head in self.heads:
-            least, most = (2, 2) if head.kind == "binary" else (1, math.inf)
-            if not least <= len(set(head.classes)) == len(head.classes) <= most:
-                raise ValueError(f"head {head.name!r} of kind {head.kind} has classes that cannot be")
-        if not (self.pixels.size and self.pixels.channels):
-            raise ValueError("pixels have no size or no channels")
-        return self
 
 
 def _read_description(path: Path) -> _Description:

@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from noonchi import pixels
-from noonchi.classifier import Picture
 from noonchi.explain.activations import Activation
 from noonchi.explain.filters import Sought, Weights
 from noonchi.explain.maps import HeatMap, Values
 from noonchi.pixels import Images
+from noonchi.predictor import Picture
 from noonchi.settings import PixelSettings
 
 _MOST_HEAT = 0.85

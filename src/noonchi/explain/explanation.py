@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from noonchi.classifier import Classifier, Invert, Picture
+from noonchi.classifier import Classifier
 from noonchi.explain.activations import Activation, activations
 from noonchi.explain.filters import Sought, Weights, default_layers, first_weights, sought
 from noonchi.explain.maps import HeatMap, checked, class_of, head_named, views
 from noonchi.pixels import Images
+from noonchi.predictor import Invert, Picture
 from noonchi.results import Head, Prediction
 
 

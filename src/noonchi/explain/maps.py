@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from noonchi import pixels
-from noonchi.classifier import Classifier, Invert, Picture, per_class
+from noonchi.classifier import Classifier
 from noonchi.errors import SettingsError, did_you_mean
 from noonchi.explain.checks import Checks, blurred, check, untrained
 from noonchi.explain.layers import Place, activation_and_gradient, input_gradient, targets
 from noonchi.pixels import Images
+from noonchi.predictor import Invert, Picture, per_class
 from noonchi.results import Head
 from noonchi.settings import PixelSettings
 

@@ -14,7 +14,6 @@ from markupsafe import Markup
 from PIL import Image
 
 from noonchi import files, pixels
-from noonchi.classifier import Picture
 from noonchi.errors import SettingsError
 from noonchi.explain import drawing
 from noonchi.explain.activations import Activation
@@ -23,6 +22,7 @@ from noonchi.explain.explanation import Explanation
 from noonchi.explain.filters import Weights
 from noonchi.explain.maps import HeatMap
 from noonchi.explain.words import Language, Words, percent, shares, verdicts, words_of
+from noonchi.predictor import Picture
 from noonchi.results import printable
 
 INDEX = "index.html"
