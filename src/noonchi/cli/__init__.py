@@ -18,6 +18,7 @@ from noonchi.cli.checking import check
 from noonchi.cli.comparing import compare
 from noonchi.cli.describing import list_, summary
 from noonchi.cli.explaining import explain
+from noonchi.cli.exporting import export
 from noonchi.cli.looking import look
 from noonchi.cli.predicting import predict
 from noonchi.cli.reporting import report
@@ -90,6 +91,7 @@ for command in (
     val,
     predict,
     explain,
+    export,
     compare,
     report,
     look,

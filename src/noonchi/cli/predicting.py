@@ -4,13 +4,16 @@ import csv
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from noonchi.cli.printing import ABSTAIN, INVERT, TRUST, print_json
 from noonchi.errors import NoonchiError
 from noonchi.results import inert, printable
+
+if TYPE_CHECKING:
+    from noonchi.predictor import Predictor
 
 
 @click.command()
@@ -32,10 +35,13 @@ def predict(
     abstain: float | None,
     trust_code: bool,
 ) -> None:
-    """Say what RUN's classifier sees in each picture. A folder stands for the pictures in it."""
-    from noonchi import classifier, sources
+    """Say what RUN's classifier sees in each picture. A folder stands for the pictures in it.
 
-    loaded = classifier.load(run, trust_code=trust_code)
+    RUN is a run's folder, or a .onnx file that noonchi export wrote.
+    """
+    from noonchi import sources
+
+    loaded = _loaded(run, trust_code=trust_code)
     paths = [path for given in pictures for path in sources.picture_paths(given)]
     if invert == "no" and loaded.looks_inverted(paths[0]):
         click.echo(
@@ -53,6 +59,17 @@ def predict(
         click.echo(f"noonchi: {error}", err=True)
     if unreadable:
         raise unreadable[-1]
+
+
+def _loaded(run: Path, *, trust_code: bool) -> "Predictor":
+    """An exported classifier without torch, whose import takes longer than all else."""
+    if run.suffix.lower() == ".onnx" and not run.is_dir():
+        from noonchi import exported
+
+        return exported.load(run)
+    from noonchi import classifier
+
+    return classifier.load(run, trust_code=trust_code)
 
 
 def _print_predictions(predictions: Iterable[Any], top: int, abstain: float, *, as_csv: bool) -> None:

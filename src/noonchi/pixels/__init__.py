@@ -33,6 +33,7 @@ __all__ = [
     "read",
     "resolve",
     "upright",
+    "whole",
 ]
 
 Images = npt.NDArray[np.uint8]
@@ -74,6 +75,16 @@ def upright(picture: Picture) -> Image.Image:
     (3, 2)
     """
     return decoded(picture, "RGB", _WHOLE).image
+
+
+def whole(picture: Picture, settings: PixelSettings) -> Images:
+    """A picture upright in its own size (height, width, channels): what `read` then brings to the size of `settings`.
+
+    >>> whole(np.zeros((2, 3), np.uint8), PixelSettings(channels=3)).shape
+    (2, 3, 3)
+    """
+    image = decoded(picture, "L" if settings.channels == 1 else "RGB", _WHOLE).image
+    return np.array(image).reshape(image.height, image.width, -1)
 
 
 def placement(size: tuple[int, int], settings: PixelSettings) -> tuple[Box, Box]:
