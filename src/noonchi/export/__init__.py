@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _MOST = 1e-3
 """Of a probability: how far an exported classifier may be from the one it was made from."""
-_PIXELS, _NETWORK = "pixels/", "network/"
-"""Begin all names within the graph, so that a head may be called anything."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,13 @@ def onnx_bytes(classifier: Classifier) -> bytes:
     import onnx.compose
 
     front, network = preprocessing(classifier.pixels), _network(classifier)
-    _begin_names(front.graph, _PIXELS)
-    _begin_names(network.graph, _NETWORK)
-    joined = onnx.compose.merge_models(front, network, io_map=[(_PIXELS + IMAGES, _NETWORK + IMAGES)])
-    _name_ends(joined, [head.name for head in classifier.heads])
+    heads = [head.name for head in classifier.heads]
+    inner = "/" * (1 + max(len(head) - len(head.lstrip("/")) for head in heads))  # so that a head may be called anything
+    before, behind = f"{inner}pixels/", f"{inner}network/"
+    _begin_names(front.graph, before)
+    _begin_names(network.graph, behind)
+    joined = onnx.compose.merge_models(front, network, io_map=[(before + IMAGES, behind + IMAGES)])
+    _name_ends(joined, heads)
     joined.producer_name, joined.producer_version = "noonchi", version("noonchi")
     onnx.checker.check_model(joined, full_check=True)
     body: bytes = joined.SerializeToString(deterministic=True)
@@ -143,12 +144,12 @@ def _begin_names(graph: "onnx.GraphProto", text: str) -> None:
 
 
 def _name_ends(model: "onnx.ModelProto", heads: list[str]) -> None:
-    """The input's own name and the heads', which no other value may have. Raises RunError."""
+    """The input's own name and the heads', in place of those from within. Raises RunError."""
     import onnx.helper
 
-    [pictures], taken = model.graph.input, {value for node in model.graph.node for value in node.output}
-    if clash := (taken | {INPUT}).intersection(heads):
-        raise RunError(f"head '{clash.pop()}' has a name that the graph needs; name it otherwise and train again.")
+    [pictures] = model.graph.input
+    if INPUT in heads:
+        raise RunError(f"head '{INPUT}' is called as the graph's input is; name it otherwise and train again.")
     model.graph.node.insert(0, onnx.helper.make_node("Identity", [INPUT], [pictures.name]))
     pictures.name = INPUT
     for name, output in zip(heads, model.graph.output, strict=True):
