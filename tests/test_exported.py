@@ -9,8 +9,9 @@ import onnx
 import pytest
 from PIL import Image
 
-from noonchi import export, exported, files
+from noonchi import exported, files
 from noonchi.errors import RunError, SettingsError
+from noonchi.export import graph
 from noonchi.results import Head
 
 KIND = Head("kind", "classes", ("cat", "=dog", "owl"))
@@ -25,7 +26,7 @@ def content(tmp_path_factory) -> bytes:
 
     with device.seeded("cpu", 0, "weights"):
         pixels = PixelSettings(size=(8, 8), channels=1)
-        return export.onnx_bytes(classifier.create((KIND, ODD), ModelSettings(network="mnist-one-conv"), pixels))
+        return graph.file_bytes(classifier.create((KIND, ODD), ModelSettings(network="mnist-one-conv"), pixels))
 
 
 @pytest.fixture
@@ -156,4 +157,4 @@ def test_what_is_no_onnx_file_is_refused(tmp_path, content):
 def test_a_missing_file_and_a_missing_package_are_told(tmp_path):
     refused(tmp_path / "a.onnx", "cannot be read: No such file")
     with pytest.raises(SettingsError, match=r"pip install 'noonchi\[export\]'"):
-        exported.refuse_missing("no_such_package")
+        exported.refuse_missing("export", "no_such_package")

@@ -64,7 +64,7 @@ def load(path: str | Path) -> Exported:
 
 def from_bytes(content: bytes, name: str) -> Exported:
     """`load`, of a file's bytes; errors call it `name`."""
-    refuse_missing("onnxruntime")
+    refuse_missing("export", "onnxruntime")
     session = _session(content, name)
     told = _description(session.get_modelmeta().custom_metadata_map.get(KEY, ""), name)
     intact = hashlib.sha256(content[: told.graph_bytes]).hexdigest() == told.graph_sha256
@@ -73,11 +73,11 @@ def from_bytes(content: bytes, name: str) -> Exported:
     return Exported(session, told.heads, told.pixels, told.border_level)
 
 
-def refuse_missing(*packages: str) -> None:
-    """Raises SettingsError where a package of the extra `export` is not installed."""
+def refuse_missing(extra: str, *packages: str) -> None:
+    """Raises SettingsError where a package is not installed that an extra of noonchi's installs."""
     for package in packages:
         if not find_spec(package):
-            raise SettingsError(f"ONNX files need the package {package}; install it: pip install 'noonchi[export]'")
+            raise SettingsError(f"this needs the package {package}; install it: pip install 'noonchi[{extra}]'")
 
 
 def _session(content: bytes, name: str) -> Any:

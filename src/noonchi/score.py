@@ -1,16 +1,19 @@
 """A finished run's classifier on pictures with known labels: its own splits, or other data."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from noonchi import batches, classifier, device, records, runs, sources
+from noonchi.batches import Batches
+from noonchi.classifier import Classifier
 from noonchi.errors import DataError
 from noonchi.evaluate import evaluate
 from noonchi.results import Scores, Split
 from noonchi.runs import Show
-from noonchi.sources import Data
+from noonchi.settings import RunSettings
+from noonchi.sources import Data, Index
 
 
 def score(
@@ -28,6 +31,35 @@ def score(
     `abstain` adds how those answers do that are at least so probable. Raises RunError for a folder without a run,
     DataError where there are no such pictures or where they have changed.
     """
+    pictures = labelled(folder, split, data, trust_code=trust_code, show=show)
+    weights = {name: head.loss_weight for name, head in pictures.run.heads.items()}
+    batches_of_split = pictures.of_split(split)
+    pictures.classifier.network.to(pictures.run.device.name)
+    return evaluate(pictures.classifier, batches_of_split, split, weights, least=abstain)
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A run's classifier, and pictures whose labels are known."""
+
+    classifier: Classifier
+    run: RunSettings
+    frames: np.ndarray
+    index: Index
+
+    def of_split(self, split: Split) -> Batches:
+        """Raises DataError where the split has no pictures."""
+        pictures = batches.of_split(self.frames, self.index, split, self.run)
+        if not pictures.num_pictures:
+            there = ", ".join(sorted(set(self.index.splits.tolist())))
+            raise DataError(f"'{self.index.name}' has no pictures in its split '{split}'; it has: {there}.")
+        return pictures
+
+
+def labelled(
+    folder: str | Path, split: Split, data: Data | None = None, *, trust_code: bool = False, show: Show
+) -> Labelled:
+    """The pictures that `score` scores, which raises as this does."""
     place = Path(folder)
     run = records.load_settings(place)
     loaded = classifier.load(place, trust_code=trust_code)
@@ -44,10 +76,4 @@ def score(
     if data is None:
         runs.refuse_changed(place, index)
         runs.refuse_other_heads(place, loaded, index)
-    pictures = batches.of_split(frames, index, split, run)
-    if not pictures.num_pictures:
-        there = ", ".join(sorted(set(index.splits.tolist())))
-        raise DataError(f"'{index.name}' has no pictures in its split '{split}'; it has: {there}.")
-    loaded.network.to(run.device.name)
-    weights = {name: head.loss_weight for name, head in run.heads.items()}
-    return evaluate(loaded, pictures, split, weights, least=abstain)
+    return Labelled(loaded, run, frames, index)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from noonchi import classifier, export, exported, networks, pixels
 from noonchi.errors import RunError
-from noonchi.export import golden
+from noonchi.export import golden, graph
 from noonchi.results import Head
 from noonchi.settings import ModelSettings, PixelSettings
 
@@ -68,21 +68,21 @@ def test_other_programs_find_what_they_need_in_the_file(fresh, tmp_path):
 
 def test_the_same_classifier_gives_the_same_file_without_a_path_of_this_machine(fresh):
     made = fresh(side=20)
-    content = export.onnx_bytes(made)
-    assert content == export.onnx_bytes(made)
+    content = graph.file_bytes(made)
+    assert content == graph.file_bytes(made)
     assert b".py" not in content
 
 
 def test_a_head_may_be_called_as_values_of_the_graph_are(fresh):
     names = ("size", "mean", "images", "softmax", "/network/softmax", "//", "눈치 <b>", "n", "\x1b")
     made = fresh(*(Head(name, "classes", ("a", "b")) for name in names))
-    other = exported.from_bytes(export.onnx_bytes(made), "a.onnx")
+    other = exported.from_bytes(graph.file_bytes(made), "a.onnx")
     assert tuple(other.predict([np.zeros((8, 8), np.uint8)])[0].heads) == names
 
 
 def test_a_head_called_as_the_input_is_refused(fresh):
     with pytest.raises(RunError, match="head 'pictures' is called as the graph's input is"):
-        export.onnx_bytes(fresh(Head("pictures", "classes", ("a", "b"))))
+        graph.file_bytes(fresh(Head("pictures", "classes", ("a", "b"))))
 
 
 def test_what_disagrees_is_refused_and_nothing_is_written(fresh, tmp_path):
@@ -111,7 +111,7 @@ def test_a_network_that_cannot_be_exported_is_told_in_one_line(fresh, tmp_path):
 
 
 def test_a_damaged_graph_never_passes_for_whole(fresh):
-    content = export.onnx_bytes(fresh())
+    content = graph.file_bytes(fresh())
     model = onnx.load_from_string(content)
     assert [entry.key for entry in model.metadata_props] == ["noonchi"]
     for place in np.random.default_rng(0).integers(0, len(content), 60):
