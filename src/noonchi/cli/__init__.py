@@ -23,6 +23,7 @@ from noonchi.cli.looking import look
 from noonchi.cli.predicting import predict
 from noonchi.cli.reporting import report
 from noonchi.cli.selftesting import selftest
+from noonchi.cli.serving import serve
 from noonchi.cli.training import train, val
 from noonchi.cli.tuning import tune
 from noonchi.errors import NoonchiError
@@ -92,6 +93,7 @@ for command in (
     predict,
     explain,
     export,
+    serve,
     compare,
     report,
     look,
