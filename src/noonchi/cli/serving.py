@@ -1,5 +1,6 @@
 """`noonchi serve`."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from noonchi.results import printable
 
 _LEAST_LETTERS = 16
 """Of a token."""
+_TOKEN = "NOONCHI_TOKEN"  # noqa: S105  # a name
+"""Of the environment."""
 _PACKAGES = ("fastapi", "httptools", "prometheus_client", "python_multipart", "uvicorn")
 
 
@@ -27,7 +30,7 @@ _PACKAGES = ("fastapi", "httptools", "prometheus_client", "python_multipart", "u
 )
 @click.option(
     "--token",
-    envvar="NOONCHI_TOKEN",
+    envvar=_TOKEN,
     show_envvar=True,
     help="What all must send who ask; needed wherever others than this machine can ask.",
 )
@@ -51,6 +54,7 @@ def serve(
     if missing := [name for name in _PACKAGES if not find_spec(name)]:
         raise SettingsError(f"serving needs the package {missing[0]}; install it: pip install 'noonchi[serve]'")
     _refuse_token(token)
+    os.environ.pop(_TOKEN, None)  # the process that decodes what strangers send need not know it
     from noonchi.web import server
     from noonchi.web.guard import door
 

@@ -62,7 +62,7 @@ def _add_predictions(app: FastAPI, worker: Worker, bodies: Bodies, queue: Queue)
 def _add_explanations(app: FastAPI, worker: Worker, bodies: Bodies, limits: Limits) -> None:
     under_way = asyncio.Semaphore(limits.waiting_explanations)
 
-    @app.post("/v1/explain", openapi_extra=schemas.PICTURES, responses=schemas.EXPLANATION)
+    @app.post("/v1/explain", openapi_extra=schemas.PICTURE, responses=schemas.EXPLANATION)
     async def explain(
         request: Request,
         model: Model = None,

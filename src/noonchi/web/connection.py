@@ -11,6 +11,8 @@ from noonchi.web.limits import Limits
 _LINGER_S = 5.0
 """For the rest of a body that was refused: closed at once, the connection might take the refusal with it."""
 
+_AROUND = len(": \r\n")
+
 
 class Connection(HttpToolsProtocol):
     """uvicorn bounds neither a request's headers nor the time they take."""
@@ -55,7 +57,8 @@ class Connection(HttpToolsProtocol):
         """Ends the waiting."""
         self._in_headers = False
         self._wait(None)
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > self.limits.header_bytes:
+        size = len(self.url) + sum(len(name) + len(value) + _AROUND for name, value in self.headers)
+        if size > self.limits.header_bytes:
             self._refusal = (431, "the headers are too large.")
             raise ValueError  # becomes `send_400_response`
         super().on_headers_complete()

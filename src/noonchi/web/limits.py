@@ -28,6 +28,8 @@ class Limits:
     """Of a body, in the mean, once `pause_s` is over."""
     answer_s: float = 30.0
     """From the whole request to its answer."""
+    stuck_s: float = 5.0
+    """A worker that answers so much later still is stuck, and is killed."""
     start_s: float = 120.0
     """Until a worker has loaded its classifiers."""
     stop_s: float = 10.0

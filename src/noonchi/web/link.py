@@ -17,8 +17,6 @@ from noonchi.web.refusals import busy
 
 _MOST_DEATHS = 3
 """In a row, each before it was ready."""
-_GRACE_S = 5.0
-"""A worker that has not answered so long after who asked was told that it takes too long is stuck, and is killed."""
 _READ_BYTES = 2**20
 
 
@@ -83,7 +81,7 @@ class Worker:
         number, future = next(self._numbers), loop.create_future()
         self._waiting[number] = future
         self._process.stdin.write(packed({"id": number, **told}, parts))
-        watch = loop.call_later((limit_s or self._limits.answer_s) + _GRACE_S, self.kill)
+        watch = loop.call_later((limit_s or self._limits.answer_s) + self._limits.stuck_s, self.kill)
         future.add_done_callback(lambda _: watch.cancel())
         return future
 

@@ -113,10 +113,10 @@ class Queue:
             return _refuse(jobs, refused)
         self._under_way += 1
         self._meters.batches.observe(sum(len(job.pictures) for job in jobs))
-        answer.add_done_callback(lambda done: self._answered(jobs, done))
+        answer.add_done_callback(lambda done: self._answered(kind, jobs, done))
         return None
 
-    def _answered(self, jobs: list[_Waiting], answer: "asyncio.Future[Message]") -> None:
+    def _answered(self, kind: Kind, jobs: list[_Waiting], answer: "asyncio.Future[Message]") -> None:
         self._under_way -= 1
         if error := answer.exception():
             assert isinstance(error, Refused)
@@ -128,6 +128,7 @@ class Queue:
             _refuse(jobs, Refused(told["status"], told["error"]))
         else:
             for job, read, predictions in zip(jobs, told["read"], parts, strict=True):
+                self._meters.predicted(kind.model, read, len(job.pictures) - read)
                 if not job.answer.done():
                     job.answer.set_result(Answer(told["version"], read, predictions))
         self._send()

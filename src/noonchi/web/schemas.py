@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from noonchi.web.limits import Limits
+
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -45,6 +47,15 @@ def _errors(*statuses: int) -> Responses:
     return {status: _json(_TOLD[status], _ERROR) for status in statuses}
 
 
+def _body(most: int) -> dict[str, Any]:
+    """Up to so many pictures in a form, or one as the body itself."""
+    files = {"type": "array", "minItems": 1, "maxItems": most, "items": _BINARY["schema"]}
+    kinds = {"application/octet-stream": _BINARY, "image/*": _BINARY}
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _object(files=files)}, **kinds}}
+    }
+
+
 _HEAD_ANSWER = _object(answer=_TEXT, probabilities={"type": "object", "additionalProperties": _PROBABILITY})
 _PREDICTION = {
     "description": "Of one picture: for each head, by its name, the answer and the probabilities; or why it has none.",
@@ -71,18 +82,7 @@ _MODEL = _object(
 )
 
 ALWAYS = _errors(400, 401, 403, 421, 500)
-PICTURES = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": _object(files={"type": "array", "minItems": 1, "items": _BINARY["schema"]})
-            },
-            "application/octet-stream": _BINARY,
-            "image/*": _BINARY,
-        },
-    }
-}
+PICTURES, PICTURE = _body(Limits.files), _body(1)
 PREDICTIONS: Responses = {
     200: _json("Predictions in the order of the pictures.", _PREDICTED),
     **_errors(404, 408, 413, 415, 503, 504),
