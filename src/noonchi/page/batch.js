@@ -1,0 +1,113 @@
+"use strict";
+// Many pictures, one after the other, as a table and as a CSV like that of `noonchi predict --format csv`.
+
+const batch = (() => {
+  const AT_ONCE = 16;
+  const CLASSES = 3;
+  const [section, state, progress, stop, csv, table] = ["batch", "batch-state", "batch-progress", "stop", "csv", "rows"].map(
+    (id) => document.getElementById(id),
+  );
+  let run = null;
+
+  /** Classifies all `files`; those of a run before are forgotten. */
+  async function start(files, model, options) {
+    stopped();
+    const mine = (run = { total: files.length, found: [], heads: model.heads, going: true });
+    section.hidden = false;
+    headings(mine);
+    table.tBodies[0].replaceChildren();
+    csv.hidden = true;
+    show();
+    section.scrollIntoView({ block: "nearest" });
+    for (let at = 0; at < files.length && mine.going; at += AT_ONCE) {
+      const some = files.slice(at, at + AT_ONCE);
+      const answers = await answersOf(some, options);
+      if (!mine.going) break;
+      some.forEach((file, number) => add(mine, { name: file.name, ...answers[number] }));
+      show();
+    }
+    if (run === mine) finish();
+  }
+
+  async function answersOf(files, options) {
+    try {
+      if (answers.predictAll) return await answers.predictAll(files, options);
+    } catch (error) {
+      return files.map(() => ({ error: error.message }));
+    }
+    const found = [];
+    for (const file of files)
+      found.push(
+        await answers.predict(file, options).then(
+          (heads) => ({ heads }),
+          (error) => ({ error: error.message }),
+        ),
+      );
+    return found;
+  }
+
+  function headings({ heads }) {
+    const names = heads.length > 1 ? heads.map((head) => head.name) : [words.say("answer")];
+    const cells = [words.say("col_picture"), ...names].map((text) => answer.make("th", { scope: "col" }, text));
+    table.tHead.replaceChildren(answer.make("tr", {}, ...cells));
+  }
+
+  function add(mine, one) {
+    mine.found.push(one);
+    const cells = one.error
+      ? [answer.make("td", { colspan: mine.heads.length, class: "fault" }, one.error)]
+      : mine.heads.map((head) => answer.make("td", {}, said(head, one.heads[head.name])));
+    table.tBodies[0].append(answer.make("tr", {}, answer.make("th", { scope: "row" }, one.name), ...cells));
+  }
+
+  function said(head, probabilities) {
+    const name = answer.top(head, probabilities);
+    return head.kind === "labels" ? name : `${name} ${words.percent(probabilities[name])}`;
+  }
+
+  function show() {
+    if (!run) return;
+    const bad = run.found.filter((one) => one.error).length;
+    const counts = { done: run.found.length, total: run.total };
+    state.textContent = words.say("batch_state", counts) + (bad ? words.say("batch_bad", { bad }) : "");
+    [progress.max, progress.value] = [run.total, run.found.length];
+    progress.hidden = stop.hidden = !run.going;
+  }
+
+  function finish() {
+    run.going = false;
+    if (csv.href) URL.revokeObjectURL(csv.href);
+    csv.href = URL.createObjectURL(new Blob([text(run)], { type: "text/csv" }));
+    csv.hidden = !run.found.some((one) => one.heads);
+    show();
+  }
+
+  function stopped() {
+    if (run?.going) finish();
+  }
+
+  function text({ found, heads }) {
+    const lines = [["picture", "head", "rank", "class", "probability"]];
+    for (const { name, heads: byHead } of found.filter((one) => one.heads))
+      for (const head of heads) {
+        const ordered = Object.entries(byHead[head.name]).sort((one, other) => other[1] - one[1]);
+        ordered.slice(0, CLASSES).forEach(([label, probability], at) => {
+          lines.push([inert(name), inert(head.name), at + 1, inert(label), probability.toFixed(6)]);
+        });
+      }
+    return lines.map((line) => line.map(cell).join(",") + "\n").join("");
+  }
+
+  /** No spreadsheet takes it for a formula; as `noonchi.results.inert`. */
+  const inert = (name) => (/^[=+\-@\t\r']/.test(name) ? `'${name}` : name);
+  const cell = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
+
+  stop.addEventListener("click", stopped);
+  document.addEventListener("language", () => {
+    if (!run) return;
+    headings(run);
+    show();
+  });
+
+  return { start };
+})();

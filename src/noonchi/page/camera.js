@@ -1,0 +1,69 @@
+"use strict";
+// Frames of the camera, on a button or all the time.
+
+const camera = (() => {
+  const [view, open, take, live, close, fault] = ["view", "open", "take", "live", "close", "camera-fault"].map((id) =>
+    document.getElementById(id),
+  );
+  let told = async () => {};
+  let problem = null;
+
+  async function start() {
+    problem = null;
+    try {
+      if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("", "NotFoundError");
+      view.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      await view.play();
+    } catch (error) {
+      problem = error.name === "NotAllowedError" ? "camera_denied" : "camera_none";
+      stop();
+    }
+    show();
+    if (!problem) take.focus();
+  }
+
+  function stop() {
+    for (const track of view.srcObject?.getTracks() ?? []) track.stop();
+    view.srcObject = null;
+    live.setAttribute("aria-pressed", "false");
+    show();
+  }
+
+  function show() {
+    const on = Boolean(view.srcObject);
+    view.hidden = take.hidden = live.hidden = close.hidden = !on;
+    open.hidden = on;
+    fault.textContent = problem ? words.say(problem) : "";
+  }
+
+  async function frame() {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [view.videoWidth, view.videoHeight];
+    canvas.getContext("2d").drawImage(view, 0, 0);
+    return new Promise((resolve) => canvas.toBlob(resolve));
+  }
+
+  /** The next frame is taken once the one before is answered. */
+  async function follow() {
+    while (view.srcObject && live.getAttribute("aria-pressed") === "true") {
+      await told(await frame(), false);
+      await new Promise(requestAnimationFrame);
+    }
+  }
+
+  open.addEventListener("click", start);
+  close.addEventListener("click", () => {
+    stop();
+    open.focus();
+  });
+  take.addEventListener("click", async () => told(await frame(), true));
+  live.addEventListener("click", () => {
+    const starting = live.getAttribute("aria-pressed") !== "true";
+    live.setAttribute("aria-pressed", starting);
+    if (starting) follow();
+  });
+  document.addEventListener("language", show);
+
+  /** `listener` is given each frame as a PNG, and whether it is one to keep. */
+  return { listen: (listener) => (told = listener), stop };
+})();
