@@ -60,14 +60,12 @@ const answer = (() => {
 
   function map(found) {
     const says = found.checks?.says?.[words.language()] ?? [];
-    return make(
-      "div",
-      {},
-      make("h3", {}, words.say("map_title", { name: found.class })),
-      make("p", { class: "quiet" }, words.say("map_about")),
-      make("img", { class: "heat", src: found.overlay, alt: words.say("map_alt", { name: found.class }) }),
-      ...says.map((text) => make("p", {}, text)),
-    );
+    const heat = make("img", { class: "heat", src: found.overlay, alt: words.say("map_alt", { name: found.class }) });
+    const about = make("p", { class: "quiet" }, words.say("map_about"));
+    return [
+      make("h2", {}, words.say("map_title", { name: found.class })),
+      make("div", { class: "beside" }, heat, make("div", {}, about, ...says.map((text) => make("p", {}, text)))),
+    ];
   }
 
   function layers(found) {
@@ -76,10 +74,10 @@ const answer = (() => {
         "figure",
         {},
         make("img", { src: picture, alt: words.say("layer_alt", { name }), loading: "lazy" }),
-        make("figcaption", {}, make("code", {}, name), ` ${size(shape)}`),
+        make("figcaption", {}, make("code", {}, name), make("br"), size(shape)),
       ),
     );
-    return make("div", {}, make("h3", {}, words.say("layers_title")), make("div", { class: "layers" }, ...figures));
+    return [make("h2", {}, words.say("layers_title")), make("div", { class: "layers" }, ...figures)];
   }
 
   function size(shape) {

@@ -38,7 +38,7 @@
 
   function showCurrent() {
     seen = null;
-    look.replaceChildren();
+    showSeen();
     if (current) result.replaceChildren(answer.shown(current, current.model.heads));
     looks.hidden = !current?.model.explains;
   }
@@ -75,6 +75,7 @@
     const how = { model: tried.model.name, head: head.name };
     button.disabled = true;
     look.replaceChildren(answer.make("p", { class: "quiet" }, words.say("working")));
+    look.hidden = false;
     complain(null);
     try {
       const found = await (kind === "map" ? answers.explain(tried.blob, how) : answers.activations(tried.blob, how));
@@ -84,7 +85,7 @@
       }
     } catch (error) {
       if (tried === current) {
-        look.replaceChildren();
+        showSeen();
         complain(error);
       }
     }
@@ -92,7 +93,8 @@
   }
 
   function showSeen() {
-    if (seen) look.replaceChildren(seen.kind === "map" ? answer.map(seen.found) : answer.layers(seen.found));
+    look.hidden = !seen;
+    look.replaceChildren(...(seen ? answer[seen.kind](seen.found) : []));
   }
 
   function give(files) {

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from noonchi import page
 from noonchi.errors import did_you_mean, reason
 from noonchi.predictor import Invert
 from noonchi.web import schemas
@@ -112,9 +113,12 @@ def _add_state(app: FastAPI, worker: Worker, queue: Queue, meters: Meters) -> No
         meters.waiting.set(queue.pictures)
         return Response(meters.text(), media_type="text/plain; version=0.0.4")
 
+    whole = page.html("noonchi", ("remote.js",))
+    policy = {"Content-Security-Policy": page.policy_of(whole)}
+
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def page() -> HTMLResponse:
-        return HTMLResponse("<!doctype html><title>noonchi</title><p>noonchi serves classifiers here: /v1/models")
+    async def start() -> HTMLResponse:
+        return HTMLResponse(whole, headers=policy)
 
 
 def paths(app: FastAPI) -> frozenset[str]:
