@@ -40,7 +40,7 @@ from pathlib import Path
 from noonchi import classifier
 loaded, turns = classifier.load(sys.argv[1]), int(sys.argv[2])
 contents = [Path(path).read_bytes() for path in sys.argv[3:]]
-loaded.predict(contents[:2])
+loaded.predict(contents)
 for _ in sys.stdin:
     begun = time.perf_counter()
     for _ in range(turns):

@@ -236,9 +236,10 @@ def invert(image_hwc: Images, mode: Literal["auto", "yes", "no"], training_borde
     >>> invert(np.full((2, 2, 1), 250, np.uint8), "auto", 0.0).max()
     np.uint8(5)
     """
-    own = border_level(image_hwc[np.newaxis])
-    nearer = abs(255 - own - training_border_level) < abs(own - training_border_level)
-    return 255 - image_hwc if mode == "yes" or (mode == "auto" and nearer) else image_hwc
+    if mode == "auto":
+        own = border_level(image_hwc[np.newaxis])
+        mode = "yes" if abs(255 - own - training_border_level) < abs(own - training_border_level) else "no"
+    return 255 - image_hwc if mode == "yes" else image_hwc
 
 
 def _fitted(found: Decoded, size: tuple[int, int], fit: str) -> Image.Image:

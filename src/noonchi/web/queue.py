@@ -14,8 +14,9 @@ from noonchi.web.refusals import Refused, busy
 
 _BATCH_PICTURES = 256
 _BATCH_BYTES = 64 * MIB
-_UNDER_WAY = 2
-"""Batches that the worker has: one in work, and one that it begins without waiting for the server."""
+_UNDER_WAY = 1
+"""Batches that the worker has. With 2 it need not wait for the server in between, a thousandth of its time, but batches
+are half as large: on one core 1,800 digits a second instead of 2,500."""
 
 
 class Kind(NamedTuple):
