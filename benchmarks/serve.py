@@ -94,7 +94,7 @@ def _photos(folder: Path, given: argparse.Namespace) -> Iterator[list[str]]:
     )
     served, alone = [], []
     with own, _serving(run, os.sched_getaffinity(0)) as port:
-        ask = _Asking(port, 4)
+        ask = _Asking(port, 8)
         uvloop.run(ask.closed(forms, given.seconds / 4))
         for turn in range(given.turns):
             assert own.stdin

@@ -126,6 +126,19 @@ def test_what_starting_takes_is_told_of_each_command(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_server_answers_is_told_of_digits_and_of_photos_beside_predict() -> None:
+    lines = run(FOLDER / "serve.py", "--toy")
+    names = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| ")][2:]
+    assert names == [
+        "`mnist-fast`, 1 picture a request: pictures/s",
+        "the same, 16 a request",
+        *[name for name in names if name.startswith("at ")],
+        "`efficientnet-lite0` at 32, 16 photos a request: pictures/s",
+        "the same files by `Classifier.predict`: pictures/s",
+        "ratio",
+    ]
+
+
 def test_make_bench_runs_every_benchmark_and_tells_of_those_that_failed(tmp_path: Path) -> None:
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -136,6 +149,6 @@ def test_make_bench_runs_every_benchmark_and_tells_of_those_that_failed(tmp_path
     ran = [line.removeprefix("benchmarks/") for line in done.stdout.splitlines() if line]
     photos = "some where/cats_dogs"
     with_photos = [f"{name}.py {photos}" for name in ("photos_epoch", "transfer", "predict")]
-    assert ran == ["step.py", "mnist.py", *with_photos, "start.py", f"memory.py {photos}"]
+    assert ran == ["step.py", "mnist.py", *with_photos, "start.py", f"memory.py {photos}", f"serve.py {photos}"]
     assert "these benchmarks failed: input\n" in done.stderr
     assert done.returncode != 0

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -21,6 +23,9 @@ from noonchi.web.limits import Limits
 from noonchi.web.link import Worker
 from noonchi.web.meters import Meters
 from noonchi.web.swapping import swap
+
+_OTHER_FILES = 64
+"""That a process has open beside its connections."""
 
 
 def named(paths: Sequence[Path]) -> dict[str, Path]:
@@ -57,7 +62,8 @@ def listening(host: str, port: int) -> socket.socket:
         found = socket.socket(family, kind, protocol)
         with contextlib.ExitStack() as stack:
             stack.callback(found.close)
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if sys.platform != "win32":  # where it would let two programs have one port
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(address)
             stack.pop_all()
     except OSError as error:
@@ -82,6 +88,8 @@ def serve(
     where a classifier cannot be loaded or the worker cannot be kept alive, KeyboardInterrupt at a second signal.
     """
     limits = limits or Limits()
+    _make_room(limits.connections)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it warns of what strangers send
     meters, worker = Meters(), Worker(paths, limits, trust_code=trust_code)
     Connection.limits = limits
     routes = app.create(worker, limits, meters)
@@ -127,6 +135,19 @@ async def _run(
     for task in beside:
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _make_room(connections: int) -> None:
+    """For as many open files, of which systems often allow 1,024."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if least != resource.RLIM_INFINITY and least < wanted:
+        wanted = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 class _Server(uvicorn.Server):
