@@ -16,9 +16,15 @@ ROUTES = (
 )
 
 
+REFUSED = [400, 404, 405, 413, 415, 422]
+"""Of what the document does not allow. schemathesis's own list lacks 413, for more files than it does."""
+
+
 @pytest.fixture(scope="module")
 def operations(server):
-    document = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    told = {"checks": {"negative_data_rejection": {"expected-statuses": REFUSED}}}
+    config = schemathesis.Config.from_dict(told)
+    document = schemathesis.openapi.from_url(f"{server.url}/openapi.json", config=config)
     return {found.ok().label: found.ok() for found in document.get_all_operations()}
 
 
