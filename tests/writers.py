@@ -32,6 +32,7 @@ from noonchi import (
 from noonchi import cache as frames_cache
 from noonchi.classifier import Classifier
 from noonchi.explain import explain, page
+from noonchi.export import graph, onnx_file
 from noonchi.report.page import Contents
 from noonchi.results import Epoch, Head
 from noonchi.runs import Run
@@ -168,6 +169,15 @@ def tensorboard_loss(folder: Path) -> dict[str, Any]:
     return {"loss": events.Scalars("loss/training")[-1].value}
 
 
+@cache
+def exported_bytes(number: int) -> bytes:
+    return graph.file_bytes(filled(number))
+
+
+def export(folder: Path, number: int) -> None:
+    onnx_file.written(filled(number), folder / "a.onnx", exported_bytes(number))
+
+
 def report_page(folder: Path, number: int) -> None:
     contents = Contents(
         folder=Path("runs/pets-1"),
@@ -301,6 +311,7 @@ WRITERS = {
         lambda folder: {"splits": sources.read_splits(folder / runs.SPLITS)},
     ),
     "unusable": Writer(lambda folder, number: sources.write_unusable(folder / runs.UNUSABLE, index()), content),
+    "export": Writer(export, content),
     "answers": Writer(lambda folder, number: answers.write(folder, "test", an_answer(number)), answered),
     "explain": Writer(
         lambda folder, number: page.write(folder, explanation(number), np.full((8, 8), 100 * number, np.uint8)),

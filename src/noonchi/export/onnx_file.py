@@ -15,7 +15,11 @@ def to_onnx(classifier: Classifier, path: Path) -> Agreement:
     probabilities (n, outputs) under the heads' names. Raises RunError, and writes nothing, where the network cannot be
     exported or where a probability is more than 0.001 from the classifier's; SettingsError where a package is missing.
     """
-    content = graph.file_bytes(classifier)
+    return written(classifier, path, graph.file_bytes(classifier))
+
+
+def written(classifier: Classifier, path: Path, content: bytes) -> Agreement:
+    """`to_onnx`, of a file's content."""
     found = agreement.of_any_size(classifier, exported.from_bytes(content, str(path)))
     agreement.refuse_other(found)
     files.write(path, content)
