@@ -91,7 +91,8 @@ def test_a_chosen_picture_is_answered_with_the_probabilities_of_predict(opened, 
     [expected] = loaded.predict([picture], "auto")
     found = bars(page)
     for name, probability in [*expected.heads["digit"].items(), *expected.heads["odd"].items()]:
-        assert float(found[name].removesuffix("%")) == pytest.approx(100 * probability, abs=0.0501)
+        shown = float(found[name].strip("<>%"))
+        assert shown == pytest.approx(100 * probability, abs=0.0501 if found[name][0].isdigit() else 0.1)
     assert page.locator("#result .said").all_text_contents() == [expected.answer("digit"), expected.answer("odd")]
 
 

@@ -25,8 +25,13 @@ const camera = (() => {
   function stop() {
     for (const track of view.srcObject?.getTracks() ?? []) track.stop();
     view.srcObject = null;
-    live.setAttribute("aria-pressed", "false");
+    rest();
     show();
+  }
+
+  /** No more frames but those that are asked for. */
+  function rest() {
+    live.setAttribute("aria-pressed", "false");
   }
 
   function show() {
@@ -65,5 +70,5 @@ const camera = (() => {
   document.addEventListener("language", show);
 
   /** `listener` is given each frame as a PNG, and whether it is one to keep. */
-  return { listen: (listener) => (told = listener), stop };
+  return { listen: (listener) => (told = listener), rest, stop };
 })();

@@ -22,18 +22,24 @@
   async function ask(blob, name, keep = true) {
     const mine = ++asking;
     const of = model;
-    if (keep) result.setAttribute("aria-busy", "true");
+    if (keep) busy(true);
     complain(null);
     const heads = await answers.predict(blob, options()).catch((error) => {
       if (mine === asking) complain(error);
     });
     if (mine !== asking) return;
-    result.removeAttribute("aria-busy");
+    busy(false);
     if (!heads) return;
     if (current && !tries.includes(current)) URL.revokeObjectURL(current.url);
     current = { blob, name, heads, model: of, url: URL.createObjectURL(blob) };
     if (keep) remember(current);
     showCurrent();
+  }
+
+  /** Until a question is answered, what is shown is of the one before, and not to be explained. */
+  function busy(on) {
+    result.setAttribute("aria-busy", on);
+    for (const button of looks.children) button.disabled = on;
   }
 
   function showCurrent() {
@@ -59,6 +65,7 @@
         again.append(answer.make("img", { src: tried.url, alt: "" }), answer.make("span", {}, said));
         again.addEventListener("click", () => {
           asking++;
+          busy(false);
           current = tried;
           complain(null);
           showCurrent();
@@ -73,6 +80,7 @@
     const tried = current;
     const [head] = tried.model.heads;
     const how = { model: tried.model.name, head: head.name };
+    camera.rest();
     button.disabled = true;
     look.replaceChildren(answer.make("p", { class: "quiet" }, words.say("working")));
     look.hidden = false;

@@ -43,8 +43,14 @@ const words = (() => {
     return shown.length < 2 ? shown.join("") : shown.slice(0, -1).join(", ") + say("and") + shown.at(-1);
   };
 
-  const percent = (share) =>
-    new Intl.NumberFormat(language, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(share);
+  /** Never 0 or all of it where it only rounds to that. */
+  function percent(share) {
+    const within = Math.min(Math.max(share, 0.001), 0.999);
+    const kept = share === 0 || share === 1 || Math.abs(share - within) < 0.0005 ? share : within;
+    const mark = kept === share ? "" : share < kept ? "<" : ">";
+    const form = { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 };
+    return mark + new Intl.NumberFormat(language, form).format(kept);
+  }
 
   return { say, show, list, percent, language: () => language };
 })();
