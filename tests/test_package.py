@@ -22,4 +22,7 @@ def test_a_wheel_holds_every_recipe_every_page_and_the_licence(tmp_path: Path) -
     assert recipes
     assert held >= recipes | {"noonchi/py.typed", "noonchi/networks/lenet5.py", "noonchi/check/page.html"}
     assert held >= {f"noonchi/report/{name}" for name in ("page.html", "style.css", "read.js", "en.toml", "ko.toml")}
+    assert held >= {
+        f"noonchi/export/onnxruntime-web/{name}" for name in ("LICENSE", "runtime.mjs.xz", "runtime.wasm.xz")
+    }
     assert any(name.endswith("LICENSE") for name in held)

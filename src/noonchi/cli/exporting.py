@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--format", "name", type=click.Choice(["onnx", "torch", "openvino"]), default="onnx", show_default=True)
+@click.option(
+    "--format", "name", type=click.Choice(["onnx", "html", "torch", "openvino"]), default="onnx", show_default=True
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="The file to write; by RUN's name if not given."
 )
@@ -33,10 +35,10 @@ if TYPE_CHECKING:
 def export(run: Path, name: str, *, out: Path | None, quantize: str | None, trust_code: bool, as_json: bool) -> None:
     """Write RUN's classifier as a file for other programs.
 
-    onnx: takes decoded pictures of any size, and holds the resizing, the classes and the calibration. torch
-    (torch.export) and openvino: take pictures of the classifier's size. Each is tried on pictures of all kinds first,
-    and not written where it differs from noonchi predict by more than 0.001; with --quantize, where it loses more than
-    half a point of accuracy.
+    onnx: takes decoded pictures of any size, and holds the resizing, the classes and the calibration. html: one page
+    that answers in a browser, offline. torch (torch.export) and openvino: take pictures of the classifier's size. Each
+    is tried on pictures of all kinds first, and not written where it differs from noonchi predict by more than 0.001;
+    with --quantize, where it loses more than half a point of accuracy.
     """
     from noonchi import files
     from noonchi.export import FORMATS
@@ -60,6 +62,8 @@ def export(run: Path, name: str, *, out: Path | None, quantize: str | None, trus
         _print_lost(each)
     if name == "onnx":
         click.echo(f"next: noonchi predict {printable(str(path))} PICTURE...")
+    if name == "html":
+        click.echo("next: open it in a browser")
 
 
 def _written(

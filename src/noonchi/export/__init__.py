@@ -7,11 +7,12 @@ from typing import NamedTuple
 from noonchi import exported
 from noonchi.classifier import Classifier
 from noonchi.export.agreement import Agreement
+from noonchi.export.html import to_html
 from noonchi.export.onnx_file import to_onnx
 from noonchi.export.openvino_files import to_openvino
 from noonchi.export.program import to_torch
 
-__all__ = ["FORMATS", "Agreement", "Format", "to_onnx", "to_openvino", "to_torch"]
+__all__ = ["FORMATS", "Agreement", "Format", "to_html", "to_onnx", "to_openvino", "to_torch"]
 
 
 class Format(NamedTuple):
@@ -30,6 +31,7 @@ class Format(NamedTuple):
 
 FORMATS = {
     "onnx": Format(".onnx", to_onnx, "export", ("onnx", "onnxscript", "onnxruntime")),
+    "html": Format(".html", to_html, "export", ("onnx", "onnxscript", "onnxruntime")),
     "torch": Format(".pt2", to_torch, "export", ()),
     "openvino": Format(".xml", to_openvino, "openvino", ("onnx", "onnxscript", "openvino")),
 }

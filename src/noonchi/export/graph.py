@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     import onnx
 
 
-def file_bytes(classifier: Classifier, network: "onnx.ModelProto | None" = None) -> bytes:
-    """An ONNX file's content; `network`, from `of_network`, may since have been changed. Raises RunError."""
+def file_bytes(
+    classifier: Classifier, network: "onnx.ModelProto | None" = None, front: "onnx.ModelProto | None" = None
+) -> bytes:
+    """An ONNX file's content. Raises RunError.
+
+    `network`, from `of_network`, may since have been changed; `front` is what comes before it if not `preprocessing`.
+    """
     import onnx.compose
 
-    front, behind = preprocessing(classifier.pixels), network or of_network(classifier)
+    front, behind = front or preprocessing(classifier.pixels), network or of_network(classifier)
     heads = [head.name for head in classifier.heads]
     inner = "/" * (
         1 + max(len(head) - len(head.lstrip("/")) for head in heads)

@@ -102,18 +102,12 @@ def preprocessing(settings: PixelSettings) -> "onnx.ModelProto":
     >>> [side.dim_value for side in output.type.tensor_type.shape.dim]
     [0, 1, 28, 28]
     """
-    import onnx.parser
-
-    assert settings.size is not None
-    assert settings.channels is not None
-    (height, width), channels = settings.size, settings.channels
-    model = onnx.parser.parse_model(f"""
-        < ir_version: 10, opset_import: ["": {OPSET}] >
-        preprocessing (uint8[n, height, width, {channels}] {INPUT})
-            => (float[n, {channels}, {height}, {width}] {IMAGES})
-        < int64[2] size = {{ {height}, {width} }} >
-        {{
-            planes = Transpose <perm = [0, 3, 1, 2]> ({INPUT})
+    height, width, channels = _shape(settings)
+    return _normalising(
+        settings,
+        "height, width",
+        f"""
+            size = Constant <value_ints = [{height}, {width}]> ()
             sides = Shape <start = 2, end = 4> (planes)
             equal = Equal (sides, size)
             equal_number = Cast <to = 7> (equal)
@@ -127,6 +121,37 @@ def preprocessing(settings: PixelSettings) -> "onnx.ModelProto":
                     {_resized(settings.fit)}
                 }}
             >
+        """,
+    )
+
+
+def of_frames(settings: PixelSettings) -> "onnx.ModelProto":
+    """`preprocessing` of uint8 frames that have the network's size: what is left of it.
+
+    >>> [taken] = of_frames(PixelSettings(size=(28, 28), channels=1)).graph.input
+    >>> [side.dim_value for side in taken.type.tensor_type.shape.dim]
+    [0, 28, 28, 1]
+    """
+    height, width, _ = _shape(settings)
+    return _normalising(settings, f"{height}, {width}", "levels = Cast <to = 1> (planes)")
+
+
+def _shape(settings: PixelSettings) -> tuple[int, int, int]:
+    assert settings.size is not None
+    assert settings.channels is not None
+    return *settings.size, settings.channels
+
+
+def _normalising(settings: PixelSettings, sides: str, brought: str) -> "onnx.ModelProto":
+    """Takes pictures of these sides, of which `brought` makes levels in the network's size."""
+    import onnx.parser
+
+    height, width, channels = _shape(settings)
+    model = onnx.parser.parse_model(f"""
+        < ir_version: 10, opset_import: ["": {OPSET}] >
+        preprocessing (uint8[n, {sides}, {channels}] {INPUT}) => (float[n, {channels}, {height}, {width}] {IMAGES}) {{
+            planes = Transpose <perm = [0, 3, 1, 2]> ({INPUT})
+            {brought}
             centred = Sub (levels, mean)
             {IMAGES} = Div (centred, std)
         }}
