@@ -17,7 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from noonchi import classifier, export, page, pixels
 from noonchi.errors import RunError
-from noonchi.export import golden
+from noonchi.export import golden, html
 from noonchi.results import Head
 from noonchi.settings import ModelSettings, PixelSettings
 
@@ -81,6 +81,22 @@ def asked(tab, content, **options):
     return json.loads(tab.evaluate(code, [base64.b64encode(content).decode(), options]))
 
 
+@pytest.fixture
+def tab_of_pixels(opened, tmp_path):
+    """With nothing but what makes frames of pictures."""
+    (tmp_path / "empty.html").write_text("<!doctype html>")
+    tab = opened(tmp_path / "empty.html")
+    tab.add_script_tag(content=(package_files(page) / "pixels.js").read_text())
+    return tab
+
+
+def framed(tab, content, settings):
+    code = f"async ([content, settings]) => {{ {AS_BLOB} return (await frame(blob, settings)).toBase64(); }}"
+    given = {"size": settings.size, "channels": settings.channels, "fit": settings.fit}
+    found = base64.b64decode(tab.evaluate(code, [base64.b64encode(content).decode(), given]))
+    return np.frombuffer(found, np.uint8).reshape(*settings.size, settings.channels)
+
+
 def encoded(image, kind, **options):
     content = io.BytesIO()
     image.save(content, kind, **options)
@@ -103,25 +119,32 @@ def test_from_files_bytes_the_page_says_what_predict_says(made, tmp_path, opened
     assert len(contents) == 28
     for content, expected in zip(contents, made.predict(contents), strict=True):
         assert difference(asked(tab, content), expected.heads) < 1e-5
-    [expected] = made.predict([large])  # which decodes it at an eighth of its size, as no browser does
-    assert difference(asked(tab, large), expected.heads) < 0.01
+    [expected] = made.predict([large])  # decoded smaller, which no browser does: a level of difference at most
+    assert difference(asked(tab, large), expected.heads) < 0.005
+
+
+@pytest.mark.parametrize("sides", [(3000, 2000), (1001, 1903)])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_large_jpeg_is_within_two_levels_of_what_predict_decodes_smaller(tab_of_pixels, sides, orientation):
+    drawn = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(drawn).resize(sides, Image.Resampling.BICUBIC), "JPEG", exif=exif)
+    for settings in (PixelSettings(size=(28, 28), channels=1), PixelSettings(size=(96, 64), channels=3, fit="crop")):
+        gaps = np.abs(framed(tab_of_pixels, content, settings).astype(int) - pixels.read(content, settings))
+        assert gaps.max() <= 2
+        assert gaps.mean() < 0.2
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
 @pytest.mark.parametrize("shape", [(28, 28, 1), (20, 50, 3), (50, 20, 1), (96, 96, 3)])
-def test_the_page_brings_any_picture_to_size_bit_for_bit_as_training_does(tmp_path, opened, fit, shape):
-    (tmp_path / "empty.html").write_text("<!doctype html>")
-    tab = opened(tmp_path / "empty.html")
-    tab.add_script_tag(content=(package_files(page) / "pixels.js").read_text())
+def test_the_page_brings_any_picture_to_size_bit_for_bit_as_training_does(tab_of_pixels, fit, shape):
     settings = PixelSettings(size=shape[:2], channels=shape[2], fit=fit)
-    code = f"async ([content, settings]) => {{ {AS_BLOB} return (await frame(blob, settings)).toBase64(); }}"
     drawn = np.random.default_rng(0)
     for sides in [*SIDES, *map(tuple, drawn.integers(1, 240, (6, 2)))]:
         content = encoded(Image.fromarray(drawn.integers(0, 256, (*sides, 3), np.uint8)), "PNG")
-        given = {"size": settings.size, "channels": settings.channels, "fit": fit}
-        found = base64.b64decode(tab.evaluate(code, [base64.b64encode(content).decode(), given]))
-        expected = pixels.read(content, settings)
-        np.testing.assert_array_equal(np.frombuffer(found, np.uint8).reshape(shape), expected, err_msg=str(sides))
+        found, expected = framed(tab_of_pixels, content, settings), pixels.read(content, settings)
+        np.testing.assert_array_equal(found, expected, err_msg=str(sides))
 
 
 @pytest.mark.parametrize("invert", ["no", "yes", "auto"])
@@ -186,6 +209,13 @@ def test_what_disagrees_is_refused_and_nothing_is_written(fresh, tmp_path):
 
     with pytest.raises(RunError, match=r"differs by 0\.\d+ from this one, more than 0.001, and was not written"):
         export.to_html(replace(fresh(), network=Wavering()), tmp_path / "a.html")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_network_too_large_for_a_page_is_refused(fresh, tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "_MOST_BYTES", 1000)
+    with pytest.raises(RunError, match=r"the network takes \d+\.\d kB, more than the 1.0 kB that a page can hold"):
+        export.to_html(fresh(), tmp_path / "a.html")
     assert not any(tmp_path.iterdir())
 
 

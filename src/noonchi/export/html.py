@@ -10,11 +10,14 @@ from pathlib import Path
 
 from noonchi import exported, files, page
 from noonchi.classifier import Classifier
+from noonchi.errors import RunError
 from noonchi.export import agreement, graph, preprocessing
 from noonchi.export.agreement import Agreement
 
 _RUNTIME = package_files("noonchi.export") / "onnxruntime-web"
 """As tools/vendor_onnxruntime_web.py wrote it."""
+_MOST_BYTES = 300 * 10**6
+"""Of a network; in base64, browsers take no text much longer."""
 _WORKER = ("pixels.js", "worker.js")
 
 
@@ -25,6 +28,11 @@ def to_html(classifier: Classifier, path: Path) -> Agreement:
     Raises as `to_onnx` does, and then writes nothing.
     """
     network = graph.file_bytes(classifier, front=preprocessing.of_frames(classifier.pixels))
+    if len(network) > _MOST_BYTES:
+        raise RunError(
+            f"the network takes {files.readable(len(network))}, more than the {files.readable(_MOST_BYTES)} that a "
+            "page can hold. Use --format onnx, or train a smaller network."
+        )
     answering = exported.from_bytes(network, str(path))
     found = agreement.of_frames(classifier, answering.of_frames)
     agreement.refuse_other(found)

@@ -3,10 +3,41 @@
 
 const mostPixels = 64_000_000;
 const unit = 2 ** 22; // Pillow's weights have 22 binary places for levels of 8 bits
+const reducedSides = 4; // as noonchi.pixels.decoding has it
 
 /** A blob of an encoded picture as levels (height, width, channels). Rejects with an Error of one line. */
 async function frame(blob, pixels) {
-  return fitted(planes(await decoded(blob), pixels.channels), pixels);
+  const image = await decoded(blob);
+  const factor = (await isJpeg(blob)) ? reduction(image, reducedSides * Math.max(...pixels.size)) : 1;
+  return fitted(planes(factor > 1 ? reduced(image, factor) : image, pixels.channels), pixels);
+}
+
+async function isJpeg(blob) {
+  const [first, second] = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
+  return first === 0xff && second === 0xd8;
+}
+
+/** By how much Pillow makes a JPEG smaller while it decodes it, so that no side falls below `least`. */
+function reduction({ width, height }, least) {
+  return [8, 4, 2].find((factor) => Math.min(width, height) >= factor * least) ?? 1;
+}
+
+/** Means of blocks, which are within a level of what a JPEG decoder makes; `box` is how many of them the picture fills. */
+function reduced({ data, width, height }, factor) {
+  const [wide, high] = [Math.ceil(width / factor), Math.ceil(height / factor)];
+  const sums = new Uint32Array(4 * wide * high); // the fourth of each counts pixels
+  for (let row = 0, at = 0; row < height; row += 1) {
+    const start = 4 * wide * Math.floor(row / factor);
+    for (let column = 0; column < width; column += 1, at += 4) {
+      const block = start + 4 * Math.floor(column / factor);
+      sums[block] += data[at];
+      sums[block + 1] += data[at + 1];
+      sums[block + 2] += data[at + 2];
+      sums[block + 3] += 1;
+    }
+  }
+  const means = sums.map((sum, place) => Math.round(sum / sums[place | 3]));
+  return { data: means, width: wide, height: high, box: { width: width / factor, height: height / factor } };
 }
 
 /** Upright RGBA in the picture's own size, laid on white. */
@@ -32,7 +63,7 @@ async function decoded(blob) {
 }
 
 /** Grey by ITU-R 601-2 in 16 binary places, or red, green and blue: one plane each. */
-function planes({ data, width, height }, channels) {
+function planes({ data, width, height, box = { width, height } }, channels) {
   const levels = Array.from({ length: channels }, () => new Uint8Array(width * height));
   const grey = channels === 1;
   for (let place = 0, at = 0; at < data.length; place += 1, at += 4) {
@@ -45,13 +76,13 @@ function planes({ data, width, height }, channels) {
       levels[2][place] = blue;
     }
   }
-  return { levels, width, height };
+  return { levels, width, height, box };
 }
 
 /** Squashed, cut to the middle or with black borders: (height, width, channels). */
 function fitted(picture, { size: [height, width], channels, fit }) {
-  const target = fit === "pad" ? inner(picture, height, width) : { height, width, top: 0, left: 0 };
-  const cut = fit === "crop" ? beyond(picture, height, width) : { above: 0, beside: 0 };
+  const target = fit === "pad" ? inner(picture.box, height, width) : { height, width, top: 0, left: 0 };
+  const cut = fit === "crop" ? beyond(picture.box, height, width) : { above: 0, beside: 0 };
   const frame = new Uint8Array(height * width * channels);
   picture.levels.forEach((plane, channel) => {
     const resized = brought(plane, picture, target, cut);
@@ -66,19 +97,19 @@ function fitted(picture, { size: [height, width], channels, fit }) {
 }
 
 /** The largest box of the picture's shape in the middle of the frame. */
-function inner(picture, height, width) {
-  const scale = Math.min(width / picture.width, height / picture.height);
-  const wide = Math.max(1, even(picture.width * scale));
-  const high = Math.max(1, even(picture.height * scale));
+function inner(box, height, width) {
+  const scale = Math.min(width / box.width, height / box.height);
+  const wide = Math.max(1, even(box.width * scale));
+  const high = Math.max(1, even(box.height * scale));
   return { height: high, width: wide, top: (height - high) >> 1, left: (width - wide) >> 1 };
 }
 
 /** What lies beyond the largest part of the frame's shape around the picture's middle, half of it a side. */
-function beyond(picture, height, width) {
+function beyond(box, height, width) {
   const aspect = width / height;
   return {
-    beside: Math.max(0, (picture.width - picture.height * aspect) / 2),
-    above: Math.max(0, (picture.height - picture.width / aspect) / 2),
+    beside: Math.max(0, (box.width - box.height * aspect) / 2),
+    above: Math.max(0, (box.height - box.width / aspect) / 2),
   };
 }
 
@@ -90,19 +121,22 @@ function even(value) {
 }
 
 /** One plane in the target's size; Pillow begins with the height where that leaves it less to do. */
-function brought(plane, { width, height }, target, { above, beside }) {
-  const across = filter(width, beside, target.width);
-  const down = filter(height, above, target.height);
+function brought(plane, { width, height, box }, target, { above, beside }) {
+  const across = filter(width, beside, box.width - beside, target.width);
+  const down = filter(height, above, box.height - above, target.height);
   if (height - target.height > Math.max(0, 2 * (width - target.width))) {
     return byWidth(byHeight(plane, width, down), width, across);
   }
   return byHeight(byWidth(plane, width, across), target.width, down);
 }
 
-/** For each pixel of a side that becomes `after` long: where it begins before, and its weights in units of 2^-22. */
-function filter(before, cut, after) {
-  const begin = Math.fround(cut); // Pillow holds the ends in float32
-  const scale = Math.fround(Math.fround(before - cut) - begin) / after;
+/**
+ * A side of `before` pixels, from `from` to `to` of which `after` are made: for each of these the first that it is
+ * made of, and the weights of that and those that follow, in units of 2^-22.
+ */
+function filter(before, from, to, after) {
+  const begin = Math.fround(from); // Pillow holds the ends in float32
+  const scale = Math.fround(Math.fround(to) - begin) / after;
   const reach = Math.max(scale, 1);
   return Array.from({ length: after }, (_, number) => {
     const centre = begin + (number + 0.5) * scale;
