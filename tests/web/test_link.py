@@ -17,6 +17,14 @@ def post(server, picture):
     return httpx.post(f"{server.url}/v1/predict", content=picture, headers={"content-type": "image/png"}, timeout=60)
 
 
+def counted(server, line, within_s=20):
+    """Returns once the metrics have this line."""
+    end = time.monotonic() + within_s
+    while line not in (told := httpx.get(f"{server.url}/metrics").text.splitlines()):
+        assert time.monotonic() < end, told
+        time.sleep(0.01)
+
+
 def test_a_killed_worker_is_told_of_within_a_second_and_back_within_ten(serving, run, pictures):
     with serving(run) as server:
         dead = server.worker
@@ -36,10 +44,11 @@ def test_those_who_wait_for_a_worker_that_dies_are_told_to_come_again(serving, r
         os.kill(server.worker, signal.SIGSTOP)  # until it is killed, what is sent waits
         told = []
         asking = [threading.Thread(target=lambda: told.append(post(server, pictures[0]))) for _ in range(9)]
-        for one in asking:
+        asking[0].start()
+        counted(server, "noonchi_batch_pictures_count 1.0")  # sent on
+        for one in asking[1:]:
             one.start()
-        while "noonchi_waiting_pictures 7.0" not in httpx.get(f"{server.url}/metrics").text:  # two were sent on
-            time.sleep(0.01)
+        counted(server, "noonchi_waiting_pictures 8.0")
         os.kill(server.worker, signal.SIGKILL)
         for one in asking:
             one.join()
