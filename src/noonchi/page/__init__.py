@@ -13,9 +13,9 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-_SCRIPTS = ("words.js", "answer.js", "draw.js", "camera.js", "batch.js", "main.js")
+_SCRIPTS = ("words.js", "answer.js", "draw.js", "camera.js", "batch.js", "dropped.js", "main.js")
+_MARKUP = re.compile(r"<(?=/?script|!--)", re.IGNORECASE)
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
-_CLOSING = re.compile(r"</(?=script)", re.IGNORECASE)
 
 
 def html(title: str, answers: tuple[str, ...], held: Mapping[str, str] | None = None, *, policy: bool = False) -> str:
@@ -69,8 +69,12 @@ def policy_of(page: str, *script_places: str, alone: bool = False) -> str:
 
 
 def _inside_script(text: str) -> str:
-    """Text that no browser takes for the end of the script that it stands in."""
-    return _CLOSING.sub(r"<\\/", text)
+    """JSON or a script, in which no browser finds the end of the script that it stands in, nor a comment.
+
+    >>> json.loads(_inside_script('["</script><!--<script>"]'))
+    ['</script><!--<script>']
+    """
+    return _MARKUP.sub(r"\\u003c", text)
 
 
 @cache

@@ -2,6 +2,7 @@
 // One picture's answer as bars, and what speaks for it.
 
 const answer = (() => {
+  const FEW = 10; // classes that are all shown at once
   const MOST = 5;
 
   /** An element with attributes, texts and elements in it; nothing is ever taken for HTML. */
@@ -24,10 +25,11 @@ const answer = (() => {
   function bars(head, probabilities, several) {
     const ordered = [...head.classes].sort((one, other) => probabilities[other] - probabilities[one]);
     const said = make("p", { class: "said" }, top(head, probabilities));
-    const list = make("ol", { class: "bars" }, ...ordered.slice(0, MOST).map((name) => bar(name, probabilities[name])));
+    const most = ordered.length > FEW ? MOST : FEW;
+    const list = make("ol", { class: "bars" }, ...ordered.slice(0, most).map((name) => bar(name, probabilities[name])));
     const block = make("div", { class: "head" }, ...(several ? [make("h3", {}, head.name)] : []), said, list);
-    if (ordered.length > MOST) {
-      const rest = ordered.slice(MOST);
+    if (ordered.length > most) {
+      const rest = ordered.slice(most);
       block.append(
         make(
           "details",
@@ -58,14 +60,32 @@ const answer = (() => {
     return make("div", { class: "shown" }, picture, make("div", { class: "heads" }, ...blocks));
   }
 
-  function map(found) {
+  /** The heat map of one class, and a choice of the others, which `chosen` is told of. */
+  function map(found, heads, chosen) {
     const says = found.checks?.says?.[words.language()] ?? [];
     const heat = make("img", { class: "heat", src: found.overlay, alt: words.say("map_alt", { name: found.class }) });
     const about = make("p", { class: "quiet" }, words.say("map_about"));
     return [
       make("h2", {}, words.say("map_title", { name: found.class })),
-      make("div", { class: "beside" }, heat, make("div", {}, about, ...says.map((text) => make("p", {}, text)))),
+      make(
+        "div",
+        { class: "beside" },
+        heat,
+        make("div", {}, choice(found, heads, chosen), about, ...says.map((text) => make("p", {}, text))),
+      ),
     ];
+  }
+
+  function choice(found, heads, chosen) {
+    const asked = heads.flatMap((head) => head.classes.map((name) => ({ head: head.name, class: name })));
+    const select = make("select");
+    for (const [at, one] of asked.entries()) {
+      const option = make("option", { value: at }, heads.length > 1 ? `${one.head}: ${one.class}` : one.class);
+      option.selected = one.head === found.head && one.class === found.class;
+      select.append(option);
+    }
+    select.addEventListener("change", () => chosen(asked[select.value]));
+    return make("label", { class: "choice" }, words.say("map_class"), " ", select);
   }
 
   function layers(found) {

@@ -2,47 +2,78 @@
 // Many pictures, one after the other, as a table and as a CSV like that of `noonchi predict --format csv`.
 
 const batch = (() => {
-  const AT_ONCE = 16;
+  const FILES = 16; // and
+  const BYTES = 48 * 2 ** 20; // of a request; a server takes 64 MiB
   const CLASSES = 3;
-  const [section, state, progress, stop, csv, table] = ["batch", "batch-state", "batch-progress", "stop", "csv", "rows"].map(
-    (id) => document.getElementById(id),
-  );
+  const [section, state, fault, progress, stop, csv, table] = [
+    "batch",
+    "batch-state",
+    "batch-fault",
+    "batch-progress",
+    "stop",
+    "csv",
+    "rows",
+  ].map((id) => document.getElementById(id));
   let run = null;
 
   /** Classifies all `files`; those of a run before are forgotten. */
   async function start(files, model, options) {
     stopped();
-    const mine = (run = { total: files.length, found: [], heads: model.heads, going: true });
+    const mine = (run = { total: files.length, found: [], heads: model.heads, going: true, asking: new AbortController() });
     section.hidden = false;
     headings(mine);
     table.tBodies[0].replaceChildren();
     csv.hidden = true;
     show();
     section.scrollIntoView({ block: "nearest" });
-    for (let at = 0; at < files.length && mine.going; at += AT_ONCE) {
-      const some = files.slice(at, at + AT_ONCE);
-      const answers = await answersOf(some, options);
-      if (!mine.going) break;
-      some.forEach((file, number) => add(mine, { name: file.name, ...answers[number] }));
-      show();
+    try {
+      for (const some of parts(files)) {
+        complain("");
+        const found = await answersOf(some, { ...options, signal: mine.asking.signal, waiting });
+        if (!mine.going) return;
+        some.forEach((file, number) => add(mine, { name: file.name, ...found[number] }));
+        show();
+      }
+      complain("");
+    } catch (error) {
+      if (!mine.going) return;
+      complain(error.message);
     }
-    if (run === mine) finish();
+    finish();
   }
 
-  async function answersOf(files, options) {
-    try {
-      if (answers.predictAll) return await answers.predictAll(files, options);
-    } catch (error) {
-      return files.map(() => ({ error: error.message }));
+  const complain = (text) => (fault.textContent = text);
+  const waiting = (seconds) => complain(words.say("waiting", { seconds }));
+
+  function* parts(files) {
+    let [part, bytes] = [[], 0];
+    for (const file of files) {
+      if (part.length === FILES || (part.length && bytes + file.size > BYTES)) {
+        yield part;
+        [part, bytes] = [[], 0];
+      }
+      part.push(file);
+      bytes += file.size;
     }
+    yield part;
+  }
+
+  /** An answer or an error for each; fails where none can be had, as without the server. */
+  async function answersOf(files, options) {
+    if (!answers.predictAll) return each(files, (file) => answers.predict(file, options).then((heads) => ({ heads }), told));
+    try {
+      return await answers.predictAll(files, options);
+    } catch (error) {
+      if (error.status !== 413) throw error;
+      return files.length > 1 ? (await each(files, (file) => answersOf([file], options))).flat() : [told(error)];
+    }
+  }
+
+  const told = (error) => ({ error: error.message });
+
+  async function each(files, work) {
     const found = [];
-    for (const file of files)
-      found.push(
-        await answers.predict(file, options).then(
-          (heads) => ({ heads }),
-          (error) => ({ error: error.message }),
-        ),
-      );
+    for (const file of files) found.push(await work(file));
     return found;
   }
 
@@ -76,6 +107,7 @@ const batch = (() => {
 
   function finish() {
     run.going = false;
+    run.asking.abort();
     if (csv.href) URL.revokeObjectURL(csv.href);
     csv.href = URL.createObjectURL(new Blob([text(run)], { type: "text/csv" }));
     csv.hidden = !run.found.some((one) => one.heads);
@@ -90,9 +122,10 @@ const batch = (() => {
     const lines = [["picture", "head", "rank", "class", "probability"]];
     for (const { name, heads: byHead } of found.filter((one) => one.heads))
       for (const head of heads) {
-        const ordered = Object.entries(byHead[head.name]).sort((one, other) => other[1] - one[1]);
-        ordered.slice(0, CLASSES).forEach(([label, probability], at) => {
-          lines.push([inert(name), inert(head.name), at + 1, inert(label), probability.toFixed(6)]);
+        const probabilities = byHead[head.name];
+        const ordered = [...head.classes].sort((one, other) => probabilities[other] - probabilities[one]);
+        ordered.slice(0, CLASSES).forEach((label, at) => {
+          lines.push([inert(name), inert(head.name), at + 1, inert(label), probabilities[label].toFixed(6)]);
         });
       }
     return lines.map((line) => line.map(cell).join(",") + "\n").join("");

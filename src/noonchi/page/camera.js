@@ -7,22 +7,28 @@ const camera = (() => {
   );
   let told = async () => {};
   let problem = null;
+  let wanted = false;
 
   async function start() {
     problem = null;
+    wanted = open.disabled = true;
     try {
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("", "NotFoundError");
       view.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-      await view.play();
+      view.srcObject.getTracks().forEach((track) => track.addEventListener("ended", stop));
+      if (wanted) await view.play();
     } catch (error) {
-      problem = error.name === "NotAllowedError" ? "camera_denied" : "camera_none";
-      stop();
+      if (wanted) problem = error.name === "NotAllowedError" ? "camera_denied" : "camera_none";
+      wanted = false;
     }
+    open.disabled = false;
+    if (!wanted) return stop(); // perhaps since another way was chosen while the browser asked
     show();
-    if (!problem) take.focus();
+    take.focus();
   }
 
   function stop() {
+    wanted = false;
     for (const track of view.srcObject?.getTracks() ?? []) track.stop();
     view.srcObject = null;
     rest();
@@ -48,10 +54,10 @@ const camera = (() => {
     return new Promise((resolve) => canvas.toBlob(resolve));
   }
 
-  /** The next frame is taken once the one before is answered. */
+  /** The next frame is taken once the one before is answered; without an answer it ends. */
   async function follow() {
-    while (view.srcObject && live.getAttribute("aria-pressed") === "true") {
-      await told(await frame(), false);
+    while (live.getAttribute("aria-pressed") === "true") {
+      if (!(await told(await frame(), false))) return rest();
       await new Promise(requestAnimationFrame);
     }
   }
@@ -69,6 +75,6 @@ const camera = (() => {
   });
   document.addEventListener("language", show);
 
-  /** `listener` is given each frame as a PNG, and whether it is one to keep. */
+  /** `listener` is given each frame as a PNG, and whether it is one to keep; it says whether that was answered. */
   return { listen: (listener) => (told = listener), rest, stop };
 })();

@@ -34,7 +34,7 @@ const draw = (() => {
   }
 
   paper.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
+    if (event.button || !event.isPrimary) return; // a second finger draws nothing
     event.preventDefault();
     paper.setPointerCapture(event.pointerId);
     strokes.push([place(event)]);

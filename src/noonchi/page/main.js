@@ -10,30 +10,43 @@
   let tries = [];
   let current = null;
   let seen = null; // what `look` holds: {kind, found}
-  let asking = 0;
+  let asking = new AbortController();
+  let looking = new AbortController();
 
   const options = () => ({ model: model.name, invert: model.channels === 1 ? byId("invert").value : "no" });
+  const waiting = (seconds) => complain(new Error(words.say("waiting", { seconds })));
 
   function complain(error) {
     fault.textContent = error ? error.message : "";
   }
 
-  /** Asks about one picture; an answer that comes after a later question is not shown. */
-  async function ask(blob, name, keep = true) {
-    const mine = ++asking;
-    const of = model;
-    if (keep) busy(true);
-    complain(null);
-    const heads = await answers.predict(blob, options()).catch((error) => {
-      if (mine === asking) complain(error);
-    });
-    if (mine !== asking) return;
+  /** What was asked before is no longer waited for. */
+  function instead() {
+    asking.abort();
+    asking = new AbortController();
     busy(false);
-    if (!heads) return;
+    complain(null);
+    return asking.signal;
+  }
+
+  /** Asks about one picture, and says whether that was answered; without `keep` it is one of many that follow. */
+  async function ask(blob, name, keep = true) {
+    const signal = instead();
+    const [of, how] = [model, options()];
+    if (keep) busy(true);
+    result.setAttribute("aria-live", keep ? "polite" : "off");
+    const heads = await answers.predict(blob, { ...how, signal, waiting }).catch((error) => {
+      if (!signal.aborted) complain(error);
+    });
+    if (signal.aborted) return false;
+    busy(false);
+    if (!heads) return false;
+    complain(null);
     if (current && !tries.includes(current)) URL.revokeObjectURL(current.url);
-    current = { blob, name, heads, model: of, url: URL.createObjectURL(blob) };
+    current = { blob, name, heads, model: of, invert: how.invert, url: URL.createObjectURL(blob) };
     if (keep) remember(current);
     showCurrent();
+    return true;
   }
 
   /** Until a question is answered, what is shown is of the one before, and not to be explained. */
@@ -43,6 +56,7 @@
   }
 
   function showCurrent() {
+    looking.abort();
     seen = null;
     showSeen();
     if (current) result.replaceChildren(answer.shown(current, current.model.heads));
@@ -64,10 +78,9 @@
         const again = answer.make("button", { type: "button", "aria-label": label });
         again.append(answer.make("img", { src: tried.url, alt: "" }), answer.make("span", {}, said));
         again.addEventListener("click", () => {
-          asking++;
-          busy(false);
+          camera.rest();
+          instead();
           current = tried;
-          complain(null);
           showCurrent();
           byId("answer-title").scrollIntoView({ block: "nearest" });
         });
@@ -76,33 +89,39 @@
     );
   }
 
-  async function explain(kind, button) {
-    const tried = current;
-    const [head] = tried.model.heads;
-    const how = { model: tried.model.name, head: head.name };
+  /** A heat map, of a head and a class that are `asked` for or else the likeliest, or what the layers give. */
+  async function explain(kind, asked = {}) {
     camera.rest();
-    button.disabled = true;
-    look.replaceChildren(answer.make("p", { class: "quiet" }, words.say("working")));
+    instead();
+    looking.abort();
+    const { signal } = (looking = new AbortController());
+    const { blob, invert, model: of } = current;
+    if (seen?.kind !== kind) look.replaceChildren(answer.make("p", { class: "quiet" }, words.say("working")));
+    look.setAttribute("aria-busy", "true");
     look.hidden = false;
-    complain(null);
+    const get = kind === "map" ? answers.explain : answers.activations;
     try {
-      const found = await (kind === "map" ? answers.explain(tried.blob, how) : answers.activations(tried.blob, how));
-      if (tried === current) {
-        seen = { kind, found };
-        showSeen();
-      }
+      const found = await get(blob, { model: of.name, invert, ...asked, signal, waiting });
+      if (signal.aborted) return;
+      complain(null);
+      seen = { kind, found };
+      showSeen();
     } catch (error) {
-      if (tried === current) {
-        showSeen();
-        complain(error);
-      }
+      if (signal.aborted) return;
+      seen = null;
+      look.removeAttribute("aria-busy");
+      look.replaceChildren(answer.make("p", { class: "fault", role: "alert" }, error.message));
     }
-    button.disabled = false;
+    look.scrollIntoView({ block: "nearest" });
   }
 
   function showSeen() {
+    const choosing = look.contains(document.activeElement);
     look.hidden = !seen;
-    look.replaceChildren(...(seen ? answer[seen.kind](seen.found) : []));
+    look.removeAttribute("aria-busy");
+    const again = (asked) => explain("map", asked);
+    look.replaceChildren(...(seen ? answer[seen.kind](seen.found, current.model.heads, again) : []));
+    if (choosing) look.querySelector("select")?.focus();
   }
 
   function give(files) {
@@ -117,7 +136,7 @@
     const [height, width] = model.size;
     const colour = words.say(model.channels === 1 ? "about_grey" : "about_colour");
     byId("name").textContent = model.name;
-    byId("about").textContent = words.say("about", { classes: words.list(names, 8), height, width, colour });
+    byId("about").textContent = words.say("about", { classes: words.list(names, 12), height, width, colour });
     byId("inverting").hidden = model.channels !== 1;
   }
 
@@ -158,7 +177,7 @@
     document.addEventListener(kind, (event) => {
       event.preventDefault();
       byId("drop").classList.toggle("over", kind === "dragover");
-      if (kind === "drop") give(event.dataTransfer.files);
+      if (kind === "drop") dropped.files(event.dataTransfer).then(give);
     });
   document.addEventListener("dragleave", () => byId("drop").classList.remove("over"));
   document.addEventListener("paste", ({ clipboardData }) => {
@@ -167,8 +186,13 @@
   });
   draw.listen((blob) => ask(blob, words.say("drawing")));
   camera.listen((blob, keep) => ask(blob, words.say("photo"), keep));
-  byId("map").addEventListener("click", ({ target }) => explain("map", target));
-  byId("layers").addEventListener("click", ({ target }) => explain("layers", target));
+  byId("instead").addEventListener("click", () => {
+    select(byId("tab-files"));
+    byId("chosen").focus();
+    byId("chosen").click();
+  });
+  byId("map").addEventListener("click", () => explain("map"));
+  byId("layers").addEventListener("click", () => explain("layers"));
   byId("model").addEventListener("change", ({ target }) => {
     choose(target.value);
     if (current) ask(current.blob, current.name);
@@ -178,9 +202,8 @@
     for (const old of tries) if (old !== current) URL.revokeObjectURL(old.url);
     tries = [];
     showTries();
-    byId("tab-files").focus();
+    document.querySelector("[role=tab][aria-selected=true]").focus();
   });
-  document.addEventListener("waiting", ({ detail: seconds }) => complain(new Error(words.say("waiting", { seconds }))));
   document.addEventListener("language", () => {
     if (model) choose(model.name);
     const kept = seen;

@@ -4,22 +4,23 @@
 globalThis.answers = (() => {
   const TRIES = 5;
 
-  async function asked(path, parameters, body) {
+  /** `waiting` is told in how many seconds a busy server is asked again. */
+  async function asked(path, parameters, body, { signal, waiting } = {}) {
     const known = Object.entries(parameters).filter(([, value]) => value !== undefined);
     const address = `${path}?${new URLSearchParams(known)}`;
     for (let left = TRIES; ; left--) {
-      const reply = await fetch(address, body && { method: "POST", body }).catch(() => {
+      const reply = await fetch(address, { signal, ...(body && { method: "POST", body }) }).catch(() => {
         throw new Error(words.say("offline"));
       });
       if (reply.status === 503 && left > 1) {
         const seconds = Number(reply.headers.get("Retry-After")) || 1;
-        document.dispatchEvent(new CustomEvent("waiting", { detail: seconds }));
+        waiting?.(seconds);
         await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
         continue;
       }
       const told = await reply.json().catch(() => ({}));
       if (reply.ok || told.predictions) return told;
-      throw new Error(told.error ?? `${reply.status} ${reply.statusText}`);
+      throw Object.assign(new Error(told.error ?? `${reply.status} ${reply.statusText}`), { status: reply.status });
     }
   }
 
@@ -34,8 +35,8 @@ globalThis.answers = (() => {
     return { heads: Object.fromEntries(Object.entries(heads).map(([name, { probabilities }]) => [name, probabilities])) };
   }
 
-  async function predictAll(blobs, { model, invert } = {}) {
-    return (await asked("/v1/predict", { model, invert }, form(blobs))).predictions.map(one);
+  async function predictAll(blobs, { model, invert, ...how }) {
+    return (await asked("/v1/predict", { model, invert }, form(blobs), how)).predictions.map(one);
   }
 
   return {
@@ -46,8 +47,9 @@ globalThis.answers = (() => {
       if (error) throw new Error(error);
       return heads;
     },
-    explain: (blob, { model, head, class: name }) =>
-      asked("/v1/explain", { model, head, class: name, what: "map" }, form([blob])),
-    activations: (blob, { model }) => asked("/v1/explain", { model, what: "activations" }, form([blob])),
+    explain: (blob, { model, head, class: name, invert, ...how }) =>
+      asked("/v1/explain", { model, head, class: name, invert, what: "map" }, form([blob]), how),
+    activations: (blob, { model, invert, ...how }) =>
+      asked("/v1/explain", { model, invert, what: "activations" }, form([blob]), how),
   };
 })();

@@ -118,7 +118,9 @@ def _told(found: Prediction | DataError, name: str, top: int | None) -> dict[str
     return {"picture": name, "error": printable(f"'{name}' cannot be used: {why}.")}
 
 
-def explain(served: Served, picture: bytes, head: str | None, class_name: str | None, what: str) -> dict[str, Any]:
+def explain(
+    served: Served, picture: bytes, head: str | None, class_name: str | None, what: str, invert: Invert
+) -> dict[str, Any]:
     """What speaks for a class in a picture, or what each layer gives for it, as JSON with pictures in it.
 
     Raises SettingsError for a head or a class that is not there, DataError for a picture that cannot be read, and
@@ -128,12 +130,14 @@ def explain(served: Served, picture: bytes, head: str | None, class_name: str | 
         raise SettingsError(f"'{served.name}' is an exported file, which cannot be explained. Serve its run instead.")
     with served.alone:
         if what == "activations":
-            return _activations(served.explained, picture)
-        return _map(served.explained, picture, head, class_name)
+            return _activations(served.explained, picture, invert)
+        return _map(served.explained, picture, head, class_name, invert)
 
 
-def _map(explained: Classifier, picture: bytes, head: str | None, class_name: str | None) -> dict[str, Any]:
-    found = heat_map(explained, picture, head, class_name)
+def _map(
+    explained: Classifier, picture: bytes, head: str | None, class_name: str | None, invert: Invert
+) -> dict[str, Any]:
+    found = heat_map(explained, picture, head, class_name, invert)
     told = found.to_json()
     about = {name: told.pop(name) for name in ("probability", "method", "layer")}
     return {
@@ -146,8 +150,8 @@ def _map(explained: Classifier, picture: bytes, head: str | None, class_name: st
     }
 
 
-def _activations(explained: Classifier, picture: bytes) -> dict[str, Any]:
-    found = activations(explained, explained.frame(picture))
+def _activations(explained: Classifier, picture: bytes, invert: Invert) -> dict[str, Any]:
+    found = activations(explained, explained.frame(picture, invert))
     return {"layers": [_layer(one) for one in found if not one.same_as]}
 
 

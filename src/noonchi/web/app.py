@@ -72,9 +72,11 @@ def _add_explanations(app: FastAPI, worker: Worker, bodies: Bodies, limits: Limi
         ] = None,
         class_name: Annotated[str | None, Query(alias="class", description="The likeliest if not given.")] = None,
         what: Literal["map", "activations"] = "map",
+        invert: Invert = "no",
     ) -> Response:
         """What in one picture speaks for a class, or what each layer gives for it, as pictures."""
         asked = {"do": "explain", "model": _named(worker, model), "head": head, "class": class_name, "what": what}
+        asked["invert"] = invert
         async with bodies.pictures(request) as pictures:
             if len(pictures.contents) > 1:
                 raise Refused(400, f"{len(pictures.contents)} pictures came; one is explained at a time.")
