@@ -86,6 +86,17 @@ def test_what_layers_give_comes_layer_by_layer(server, pictures):
     assert all(one["picture"].startswith("data:image/png;base64,") for one in told["layers"])
 
 
+def test_a_picture_is_explained_inverted_where_that_is_asked(server, run, pictures):
+    probabilities = []
+    for invert in ("no", "yes"):
+        asked = {"invert": invert, "class": "7"}
+        told = httpx.post(f"{server.url}/v1/explain", params=asked, files=forms(pictures[:1])).json()
+        [expected] = classifier.load(run).predict(pictures[:1], invert)
+        assert told["probability"] == pytest.approx(expected.heads["digit"]["7"], abs=1e-4)
+        probabilities.append(told["probability"])
+    assert probabilities[0] != probabilities[1]
+
+
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [

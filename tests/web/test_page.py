@@ -42,8 +42,10 @@ def address(serving, run, named):
 def opened(chrome, address):
     """Opens the page, and holds that it asks nobody else and has nothing to complain about."""
     contexts, faults, asked = [], [], []
+    noted = ["status of 422"]  # of a picture that cannot be read, by Chromium
 
-    def open_page(**options):
+    def open_page(expected=(), **options):
+        noted.extend(expected)
         context = chrome.new_context(**options)
         contexts.append(context)
         page = context.new_page()
@@ -58,8 +60,7 @@ def opened(chrome, address):
     for context in contexts:
         context.close()
     assert [url for url in asked if not url.startswith((address, "blob:", "data:"))] == []
-    # of a picture that cannot be read the server says 422, which Chromium notes
-    assert [fault for fault in faults if "status of 422" not in fault] == []
+    assert [fault for fault in faults if not any(words in fault for words in noted)] == []
 
 
 @pytest.fixture
@@ -285,3 +286,108 @@ def test_nothing_is_wider_than_the_window(opened, picture, width):
     page.click("#layers")
     expect(page.locator("#look figure").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_heat_map_explains_what_was_answered_and_any_other_class(opened, loaded, tmp_path):
+    path = tmp_path / "paper.png"
+    levels = np.full((28, 28), 255, np.uint8)
+    levels[4:24, 12:15] = 0
+    Image.fromarray(levels).save(path)
+    page = opened()
+    page.select_option("#invert", "yes")
+    choose(page, path)
+    bars(page)
+    [inverted], [plain] = loaded.predict([path], "yes"), loaded.predict([path])
+    assert inverted.answer("digit") != plain.answer("digit")
+    page.click("#map")
+    expect(page.locator("#look h2")).to_contain_text(f"“{inverted.answer('digit')}”")
+    with page.expect_request("**/v1/explain*") as asked:
+        page.locator("#look select").select_option(label="odd: even")
+    assert "head=odd&class=even&invert=yes" in asked.value.url
+    expect(page.locator("#look h2")).to_contain_text("“even”")
+
+
+def test_a_camera_that_answers_all_the_time_stops_for_an_explanation(opened):
+    page = opened()
+    page.click("#tab-camera")
+    page.click("#open")
+    page.click("#live")
+    bars(page)
+    page.click("#map")
+    expect(page.locator("#look .heat")).to_be_visible()
+    expect(page.locator("#live")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_camera_that_comes_after_another_way_was_chosen_is_turned_off(opened):
+    page = opened()
+    page.evaluate(
+        """() => {
+            const get = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            navigator.mediaDevices.getUserMedia = async (how) => {
+                await new Promise((resolve) => document.addEventListener("allowed", resolve));
+                return (window.given = await get(how));
+            };
+        }"""
+    )
+    page.click("#tab-camera")
+    page.click("#open")
+    page.click("#tab-files")
+    page.evaluate("document.dispatchEvent(new Event('allowed'))")
+    page.click("#tab-camera")
+    expect(page.locator("#open")).to_be_enabled()
+    assert page.evaluate("given.getTracks().map((track) => track.readyState)") == ["ended"]
+
+
+def test_a_busy_server_is_asked_again_and_the_line_about_it_goes(opened, picture):
+    page = opened(expected=("503",))
+    page.route("**/v1/predict*", lambda route: route.fulfill(status=503, headers={"Retry-After": "1"}), times=1)
+    choose(page, picture)
+    expect(page.locator("#fault")).to_have_text("Busy; asking again in 1 s …")
+    bars(page)
+    expect(page.locator("#fault")).to_be_empty()
+
+
+def test_many_pictures_stop_where_the_server_is_gone_and_keep_what_was_answered(opened, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(20)]
+    for path in paths:
+        Image.fromarray(np.zeros((28, 28), np.uint8)).save(path)
+    page = opened(expected=("ERR_FAILED",))
+    asked = []
+    page.route("**/v1/predict*", lambda route: route.abort() if asked else (asked.append(1), route.continue_()))
+    choose(page, *paths)
+    expect(page.locator("#batch-fault")).to_contain_text("does not answer")
+    expect(page.locator("#batch-state")).to_have_text("16 of 20 pictures")
+    expect(page.locator("#csv")).to_be_visible()
+
+
+def test_a_file_that_is_too_large_leaves_the_others_their_answers(opened, picture, tmp_path):
+    (tmp_path / "large.png").write_bytes(bytes(21 * 2**20))
+    page = opened(expected=("413",))
+    choose(page, picture, tmp_path / "large.png")
+    expect(page.locator("#batch-state")).to_have_text("2 of 2 pictures, 1 could not be read")
+    expect(page.locator("#rows .fault")).to_have_text("'large.png' is larger than 20 MiB; make it smaller.")
+
+
+def test_a_dropped_folder_stands_for_the_pictures_in_it(opened, picture, tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    for path in (folder / "a.png", folder / "inner" / "b.png"):
+        path.write_bytes(picture.read_bytes())
+    (folder / "notes.txt").write_text("none")
+    page = opened()
+    page.click("#tab-files")
+    box, devtools = page.locator("#drop").bounding_box(), page.context.new_cdp_session(page)
+    place = {"x": box["x"] + 20, "y": box["y"] + 20}
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": kind, **place, "data": data})
+    expect(page.locator("#batch-state")).to_have_text("2 of 2 pictures")
+    assert page.locator("#rows tbody th").all_text_contents() == ["a.png", "b.png"]
+
+
+def test_instead_of_drawing_a_picture_can_be_chosen(opened, picture):
+    page = opened()
+    page.on("filechooser", lambda chooser: chooser.set_files(str(picture)))
+    page.focus("#instead")
+    page.keyboard.press("Enter")
+    bars(page)
