@@ -119,7 +119,7 @@ def _told(found: Prediction | DataError, name: str, top: int | None) -> dict[str
 
 
 def explain(
-    served: Served, picture: bytes, head: str | None, class_name: str | None, what: str, invert: Invert
+    served: Served, picture: bytes, head: str | None, class_name: str | None, *, what: str, invert: Invert
 ) -> dict[str, Any]:
     """What speaks for a class in a picture, or what each layer gives for it, as JSON with pictures in it.
 

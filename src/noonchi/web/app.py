@@ -66,6 +66,7 @@ def _add_explanations(app: FastAPI, worker: Worker, bodies: Bodies, limits: Limi
     @app.post("/v1/explain", openapi_extra=schemas.PICTURE, responses=schemas.EXPLANATION)
     async def explain(
         request: Request,
+        *,
         model: Model = None,
         head: Annotated[
             str | None, Query(description="Whose answer is explained; the first head's if not given.")

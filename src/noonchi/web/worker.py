@@ -77,8 +77,8 @@ class Worker:
 
     def _explain(self, asked: dict[str, Any], pictures: list[bytes]) -> Answer:
         served = self._served[asked["model"]]
-        wanted = (asked[key] for key in ("head", "class", "what", "invert"))
-        found = answering.explain(served, pictures[0], *wanted)
+        how = {"what": asked["what"], "invert": asked["invert"]}
+        found = answering.explain(served, pictures[0], asked["head"], asked["class"], **how)
         return {}, [json.dumps({"model": served.name, **found}, ensure_ascii=False, allow_nan=False).encode()]
 
     def _load(self, asked: dict[str, Any], _: list[bytes]) -> Answer:
