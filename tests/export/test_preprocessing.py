@@ -31,3 +31,13 @@ def test_a_batch_is_as_its_pictures():
     [together] = session.run(None, {"pictures": pictures})
     alone = [session.run(None, {"pictures": picture[np.newaxis]})[0] for picture in pictures]
     np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+def test_nothing_is_in_the_graph_that_it_does_not_need(fit):
+    graph = preprocessing(PixelSettings(size=(28, 28), channels=1, fit=fit)).graph
+    [branch] = [attribute.g for node in graph.node for attribute in node.attribute if attribute.name == "else_branch"]
+    used = {name for node in branch.node for name in node.input} | {output.name for output in branch.output}
+    inner = [attribute.g for node in branch.node for attribute in node.attribute if attribute.HasField("g")]
+    used |= {name for graph in inner for node in graph.node for name in node.input}
+    assert {name for node in branch.node for name in node.output} <= used

@@ -30,6 +30,7 @@ _SQUASH = f"""
     inner = Identity (size)
 """
 _CROP = """
+    size_exact = Cast <to = 11> (size)
     by_side = Div (sides_exact, size_exact)
     least = ReduceMin (by_side)
     shown = Mul (size_exact, least)
@@ -40,6 +41,8 @@ _CROP = """
 """
 _PAD = f"""
     {_WHOLE}
+    one_side = Constant <value_int = 1> ()
+    size_exact = Cast <to = 11> (size)
     by_side = Div (size_exact, sides_exact)
     least = ReduceMin (by_side)
     inner_exact = Mul (sides_exact, least)
@@ -49,6 +52,7 @@ _PAD = f"""
 """
 _BY_FIT = {"squash": _SQUASH, "crop": _CROP, "pad": _PAD}
 _BORDERED = """
+    no_border = Constant <value_ints = [0, 0]> ()
     border = Sub (size, inner)
     before = Div (border, two)
     after = Sub (border, before)
@@ -169,13 +173,10 @@ def _resized(fit: str) -> str:
         one = Constant <value = double {{1.0}}> ()
         unit = Constant <value = double {{{2.0**_PLACES}}}> ()
         zero_side = Constant <value_int = 0> ()
-        one_side = Constant <value_int = 1> ()
         step = Constant <value_int = 1> ()
         two = Constant <value_int = 2> ()
         last = Constant <value_ints = [1]> ()
-        no_border = Constant <value_ints = [0, 0]> ()
         sides_exact = Cast <to = 11> (sides)
-        size_exact = Cast <to = 11> (size)
         {_BY_FIT[fit]}
         {_filter("height", "zero_side")}
         {_filter("width", "step")}
