@@ -12,6 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from noonchi import classifier
 
+expect.set_options(timeout=30_000)  # a busy machine takes long to begin with a heat map
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 

@@ -56,8 +56,11 @@ const camera = (() => {
 
   /** The next frame is taken once the one before is answered; without an answer it ends. */
   async function follow() {
-    while (live.getAttribute("aria-pressed") === "true") {
-      if (!(await told(await frame(), false))) return rest();
+    const going = () => live.getAttribute("aria-pressed") === "true";
+    while (going()) {
+      const taken = await frame();
+      if (!going()) return; // or an explanation that was asked for meanwhile would give way to it
+      if (!(await told(taken, false))) return rest();
       await new Promise(requestAnimationFrame);
     }
   }
