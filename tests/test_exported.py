@@ -158,3 +158,14 @@ def test_a_missing_file_and_a_missing_package_are_told(tmp_path):
     refused(tmp_path / "a.onnx", "cannot be read: No such file")
     with pytest.raises(SettingsError, match=r"pip install 'noonchi\[export\]'"):
         exported.refuse_missing("export", "no_such_package")
+
+
+@pytest.mark.parametrize("words", [("val",), ("explain", "p.png", "--out", "seen"), ("report",), ("export",)])
+def test_a_file_where_a_runs_folder_is_expected_is_said_to_be_one(noonchi, model, words):
+    command, *rest = words
+    answer = noonchi(command, model, *rest)
+    assert answer.code == 4
+    assert answer.err == (
+        f"noonchi: '{model}' is a file; give a run's folder. "
+        "Of exported files, noonchi predict and noonchi serve take .onnx.\n"
+    )

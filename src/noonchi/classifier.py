@@ -217,6 +217,7 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 def _find(folder: Path) -> Path:
+    files.refuse_file(folder)
     best, last = (files.settled(folder / name) for name in ("best", "last"))
     # the first epoch's end writes history.csv after best/: from then on last/ must not pass for it
     for place in (best,) if best.exists() or (folder / "history.csv").exists() else (last, folder):

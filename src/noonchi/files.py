@@ -105,6 +105,14 @@ def unreadable(path: Path, error: OSError) -> RunError:
     return RunError(f"'{path}' cannot be read: {error.strerror or error}. {_REMEDY}")
 
 
+def refuse_file(path: Path) -> None:
+    """Raises RunError for a file where a run's folder is expected, as one that was exported."""
+    if path.is_file():
+        raise RunError(
+            f"'{path}' is a file; give a run's folder. Of exported files, noonchi predict and noonchi serve take .onnx."
+        )
+
+
 def damaged(path: Path, why: object) -> RunError:
     """What is told of a run's file that is not as it was written."""
     return RunError(f"'{path}' is damaged: {str(why).rstrip('.')}. {_REMEDY}")

@@ -26,6 +26,7 @@ class Result(Settings, extra="ignore"):
 
 def load_settings(folder: Path) -> RunSettings:
     """The settings of a run. Raises RunError where there is none, or where they were damaged."""
+    files.refuse_file(folder)
     path = folder / RECIPE
     if not path.is_file():
         raise RunError(f"'{folder}' holds no run: {RECIPE} is not in it. Start one with: noonchi train DATA")

@@ -138,7 +138,7 @@ def test_a_folder_of_a_run_that_is_none_is_one_line(noonchi, run_refused, folder
 PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "'run' "),
     "an empty folder": (Path.mkdir, "'run' holds no "),
-    "a file": (Path.touch, "'run' holds no "),
+    "a file": (Path.touch, "'run' is a file; give a run's folder"),
     "a link to itself": (lambda path: path.symlink_to(path), "'run' "),
 }
 
@@ -329,7 +329,7 @@ def test_a_folder_that_holds_anything_is_not_written_to(run_refused):
 
 
 def test_a_picture_is_no_run_to_go_on_with(run_refused):
-    run_refused("train --resume a.png", "'a.png' holds no run")
+    run_refused("train --resume a.png", "'a.png' is a file; give a run's folder")
 
 
 def test_last_does_not_pass_for_best(run_refused):
