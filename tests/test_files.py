@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from noonchi import files
-from noonchi.errors import RunError
+from noonchi.errors import RunError, SettingsError
 
 
 def names(folder: Path) -> list[str]:
@@ -352,3 +352,11 @@ def test_more_than_is_asked_for_is_not_read(tmp_path):
     assert files.read(tmp_path / "a", 5) == b"12345"
     with pytest.raises(OSError, match="larger than 4 bytes"):
         files.read(tmp_path / "a", 4)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has other files")
+def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path):
+    os.mkfifo(tmp_path / "a.onnx")
+    for place in (tmp_path / "a.onnx", Path("/dev/full"), Path("/dev/stdout")):
+        with pytest.raises(SettingsError, match="but a device or a pipe; name a file"):
+            files.refuse_place("--out", place)

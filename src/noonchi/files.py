@@ -204,6 +204,9 @@ def refuse_place(option: str, path: Path) -> None:
     """
     if path.is_dir():
         raise SettingsError(f"{option} {path}: this is a folder; give the name of a file.")
+    # replaced, not written into: root would lose the device, as /dev/full, or the link to it, as /dev/stdout
+    if (path.exists() and not path.is_file()) or path.absolute().parent == Path("/dev"):
+        raise SettingsError(f"{option} {path}: this is no place for a file, but a device or a pipe; name a file.")
     if not path.parent.is_dir():
         raise SettingsError(f"{option} {path}: there is no folder '{path.parent}'; make it first.")
     if not can_be_written(path.parent):
