@@ -139,7 +139,7 @@ def test_what_is_in_the_folder_already_stays(noonchi, here):
         ("run none.png", 3, "'none.png' cannot be used: No such file or directory."),
         ("run text.png", 3, "'text.png' cannot be used: not a whole JPEG"),
         ("run run", 3, "'run' cannot be used: not a file"),
-        ("digit.png digit.png", 4, "'digit.png' holds no classifier"),
+        ("digit.png digit.png", 4, "'digit.png' is a file; give a run's folder"),
         ("nowhere digit.png", 4, "'nowhere' does not exist"),
     ],
 )

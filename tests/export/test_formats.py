@@ -92,3 +92,10 @@ def test_the_command_names_the_file_after_the_run(noonchi, made, tmp_path, monke
     assert answer.code == 0
     assert answer.out.startswith(f"bars{export.FORMATS[name].suffix}: ")
     assert (tmp_path / f"bars{export.FORMATS[name].suffix}").exists()
+
+
+def test_a_file_is_told_from_a_runs_folder(noonchi, tmp_path):
+    (tmp_path / "a.html").touch()
+    answer = noonchi("predict", tmp_path / "a.html", tmp_path)
+    assert answer.code == 4
+    assert "a.html' is a file; give a run's folder." in answer.err
