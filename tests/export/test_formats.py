@@ -99,3 +99,9 @@ def test_a_file_is_told_from_a_runs_folder(noonchi, tmp_path):
     answer = noonchi("predict", tmp_path / "a.html", tmp_path)
     assert answer.code == 4
     assert "a.html' is a file; give a run's folder." in answer.err
+
+
+def test_a_file_is_not_named_as_what_it_is_not(noonchi, made, tmp_path):
+    answer = noonchi("export", tmp_path, "--format", "html", "--out", tmp_path / "a.onnx")
+    assert answer.code == 2
+    assert "what --format html writes is named .html" in answer.err

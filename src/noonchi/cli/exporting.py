@@ -47,6 +47,10 @@ def export(run: Path, name: str, *, out: Path | None, quantize: str | None, trus
         raise SettingsError(f"--quantize goes with --format onnx; --format {name} has no 8-bit form.")
     FORMATS[name].refuse_missing()
     path = out or Path(f"{run.resolve().name}{FORMATS[name].suffix}")
+    if path.suffix.lower() != FORMATS[name].suffix and not path.is_dir():
+        raise SettingsError(
+            f"--out {path}: what --format {name} writes is named {FORMATS[name].suffix}, as programs expect."
+        )
     files.refuse_place("--out", path)
     with redirect_stdout(sys.stderr) if as_json else nullcontext():  # the user's network may print
         agreement, lost = _written(run, name, path, quantize=quantize is not None, trust_code=trust_code)
