@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,15 @@ def test_files_are_decoded_in_the_order_of_the_index(cached, photos):
     frames = cache.decode(index, SETTINGS)
     assert frames.array.shape == (8, 6, 6, 3)
     assert all((frames.array[at] == pixels.read(file, SETTINGS)).all() for at, file in enumerate(index.files))
+
+
+def test_pictures_that_come_as_bytes_give_the_frames_of_their_files(cached, photos):
+    index = sources.load(photos)
+    packed = replace(index, files=None, packed=[path.read_bytes() for path in index.files])
+    decoded = cache.decode(packed, SETTINGS).array
+    assert all((frame == pixels.read(file, SETTINGS)).all() for frame, file in zip(decoded, index.files, strict=True))
+    some = packed.only(np.array([1, 0]))
+    assert [some.pictures[0], some.pictures[1]] == [index.files[1].read_bytes(), index.files[0].read_bytes()]
 
 
 def test_a_second_call_reads_no_picture(cached, photos):

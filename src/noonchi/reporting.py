@@ -124,7 +124,7 @@ def _kept(folder: Path, history: list[Epoch], run: RunSettings) -> int:
 
 
 def _heat(
-    known: Classifier, contents: Contents, pictures: Mapping[str, Path | np.ndarray]
+    known: Classifier, contents: Contents, pictures: Mapping[str, Path | np.ndarray | bytes]
 ) -> Iterator[tuple[tuple[str, str], Thumbnail]]:
     """What spoke for the answers that are wrong or unsure, by head and picture; none where nothing did."""
     for one in contents.outcomes:
@@ -139,11 +139,12 @@ def _heat(
                 yield (one.head.name, case.name), encoded(explain.overlay(np.asarray(image), found))
 
 
-def _shown(contents: Contents, kept: Answers, index: Index) -> Iterator[tuple[str, Path | np.ndarray]]:
+def _shown(contents: Contents, kept: Answers, index: Index) -> Iterator[tuple[str, Path | np.ndarray | bytes]]:
     """The pictures of the report by their names, of those that are still what they were."""
     hashes: Mapping[str, str] = {
         case.name: str(kept.hashes[case.at]) for one in contents.outcomes for case in one.cases
     }
-    for name, content, picture in zip(index.ids, index.hashes, index.pictures, strict=True):
+    pictures = index.pictures
+    for at, (name, content) in enumerate(zip(index.ids, index.hashes, strict=True)):
         if hashes.get(name) == content:
-            yield name, picture
+            yield name, pictures[at]

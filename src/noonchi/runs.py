@@ -76,7 +76,7 @@ def choose(data: Data, recipe: str | Path | None, changes: list[str], show: Show
     run = settings.load(None, changes)  # wrong settings are found before pictures are read
     index = load_index(data, run, show)
     refuse_untrainable(index)
-    name, why = _recipe_for(index, pixels.resolve(run.pixels, index.array, index.files))
+    name, why = _recipe_for(index, pixels.resolve(run.pixels, index.array, index.encoded))
     show(Note(f"recipe {name}, for {why}"))
     return settings.load(name, changes), index
 
@@ -90,7 +90,7 @@ def decided(run: RunSettings, index: Index) -> RunSettings:
     """The run with pixel settings as its pictures and its network ask for, and the device of this machine."""
     defaults = networks.pixel_defaults(run.model.network)
     return run.but(
-        pixels=pixels.resolve(run.pixels, index.array, index.files, defaults), device=device.prepare(run.device)
+        pixels=pixels.resolve(run.pixels, index.array, index.encoded, defaults), device=device.prepare(run.device)
     )
 
 

@@ -81,10 +81,6 @@ class _Job:
         return (len(self.index), *self.settings.size, self.settings.channels)
 
     @property
-    def paths(self) -> tuple[Path, ...]:
-        return self.index.files or ()
-
-    @property
     def made(self) -> dict[str, Any]:
         """How pixels are made: where this is the same, one picture has one frame."""
         _, height, width, channels = self.shape
@@ -128,7 +124,7 @@ def decode(index: Index, settings: PixelSettings, progress: Progress | None = No
 
 
 def _fingerprint(job: _Job) -> str:
-    return blake2b(json.dumps([job.made, job.index.hashes]).encode(), digest_size=16).hexdigest()
+    return blake2b(json.dumps([job.made, list(job.index.hashes)]).encode(), digest_size=16).hexdigest()
 
 
 def _kept(place: Path, job: _Job) -> Frames | None:
@@ -223,9 +219,9 @@ def _decoded(job: _Job, already: Mapping[str, Frame]) -> Iterator[Frame | _Bad]:
         if job.index.array is not None:
             return pixels.read(job.index.array[at], job.settings)
         content = job.index.hashes[at]
-        return already[content] if content in already else _read(job.paths[at], content, job.settings)
+        return already[content] if content in already else _read(pictures[at], content, job.settings)
 
-    total = len(job.index)
+    total, pictures = len(job.index), job.index.files or job.index.packed or ()
     pool = ThreadPoolExecutor(os.cpu_count())  # Pillow decodes and resizes without the interpreter's lock
     try:
         for start in range(0, total, _AHEAD):
@@ -238,18 +234,20 @@ def _decoded(job: _Job, already: Mapping[str, Frame]) -> Iterator[Frame | _Bad]:
         pool.shutdown(cancel_futures=True)  # an interrupt does not wait for what was queued
 
 
-def _read(path: Path, content: str, settings: PixelSettings) -> Frame | _Bad:
+def _read(picture: Path | bytes, content: str, settings: PixelSettings) -> Frame | _Bad:
     try:
-        frame = pixels.read(path, settings)
+        frame = pixels.read(picture, settings)
     except pixels.PictureError as error:
-        return _Bad(error.reason, lasting=not error.unread and _is_still(path, content))
+        return _Bad(error.reason, lasting=not error.unread and _is_still(picture, content))
     # edited since it was hashed: its frame would be kept as that of the old content
-    return frame if _is_still(path, content) else _Bad(_CHANGED, lasting=False)
+    return frame if _is_still(picture, content) else _Bad(_CHANGED, lasting=False)
 
 
-def _is_still(path: Path, content: str) -> bool:
+def _is_still(picture: Path | bytes, content: str) -> bool:
+    if isinstance(picture, bytes):  # whoever unpacked them has compared
+        return True
     try:
-        with path.open("rb") as file:
+        with picture.open("rb") as file:
             return content_hash(file) == content
     except OSError:
         return False

@@ -25,11 +25,10 @@ Mask = npt.NDArray[np.bool_]
 
 def sizes(index: Index) -> Sizes:
     """Height and width of each picture as seen upright, (n, 2), by the files' headers; zeros where there is none."""
-    if index.files is None:
-        assert index.array is not None
+    if index.array is not None:
         return np.tile(np.array(index.array.shape[1:3], np.int64), (len(index), 1))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sides = [found.size if found else (0, 0) for found in pool.map(header, index.files)]
+        sides = [found.size if found else (0, 0) for found in pool.map(header, index.encoded)]
     return np.array(sides, np.int64).reshape(-1, 2)
 
 
@@ -54,7 +53,7 @@ def is_blank(thumbnails: npt.NDArray[np.uint8]) -> Mask:
 
 def blank_ones(index: Index, blank: Mask) -> list[Finding]:
     """Pictures that show nothing."""
-    cases = [Group((index.ids[at],)) for at in np.flatnonzero(blank)]
+    cases = [Group((index.ids[at],)) for at in np.flatnonzero(blank).tolist()]
     about = f"{number(len(cases), 'picture')} with nothing but one colour"
     return [Finding("blank", "warning", len(cases), about, tuple(cases))] if cases else []
 

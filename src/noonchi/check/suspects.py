@@ -144,7 +144,7 @@ def _look(index: Index, through: str, show: Show) -> _Seen:
     device.keep_freed_memory()
     frames = cache.decode(index, run.pixels, lambda done, total: show(Reading(done, total)))
     positions = np.flatnonzero(frames.usable & np.isin(index.splits, SPLIT_ORDER))
-    hashes = np.array([index.hashes[at] for at in positions])
+    hashes = np.array([index.hashes[at] for at in positions.tolist()])
     _, first, rows = np.unique(hashes, return_index=True, return_inverse=True)
     show(Note(f"looking at {number(len(first), 'picture')} through {through}"))
     some = replace(batches.of_split(frames.array, index, "train", run), positions=positions[first])

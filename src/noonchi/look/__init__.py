@@ -85,7 +85,8 @@ def look(
         run, index = runs.choose(data, recipe, changes, tell)
         path = named or _place(Path(f"{index.name}-look.png"), data)
         asked = None if shown is None else picture.find(str(shown), index)
-        resolved = pixels.resolve(run.pixels, index.array, index.files, networks.pixel_defaults(run.model.network))
+        defaults = networks.pixel_defaults(run.model.network)
+        resolved = pixels.resolve(run.pixels, index.array, index.encoded, defaults)
         # an accelerator would give the same pictures, but for rounding
         run = run.but(pixels=resolved, device=run.device.but(name="cpu"))
         frames, index = batches.frames_of(index, run, tell)

@@ -101,12 +101,13 @@ def _source(at: int, index: Index) -> str:
     if index.array is not None:
         height, width, channels = index.array.shape[1:]
         return f"{height}x{width} {_colours(grey=channels == 1)}, one of an array"
-    assert index.files is not None
-    path = index.files[at]
-    found = header(path)
+    picture = index.pictures[at]
+    assert not isinstance(picture, np.ndarray)
+    found = header(picture)
     if found is None:
         raise DataError(f"'{index.ids[at]}' could be read a moment ago and now cannot; look again.")
-    return f"{found.size[0]}x{found.size[1]} {_colours(grey=found.grey)}, {path.stat().st_size:,} bytes"
+    size = len(picture) if isinstance(picture, bytes) else picture.stat().st_size
+    return f"{found.size[0]}x{found.size[1]} {_colours(grey=found.grey)}, {size:,} bytes"
 
 
 def _colours(*, grey: bool) -> str:

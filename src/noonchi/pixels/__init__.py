@@ -110,7 +110,7 @@ def placement(size: tuple[int, int], settings: PixelSettings) -> tuple[Box, Box]
 def resolve(
     settings: PixelSettings,
     array: Images | None = None,
-    files: Sequence[Path] | None = None,
+    files: Sequence[Path | bytes] = (),
     defaults: Mapping[str, Any] | None = None,
 ) -> PixelSettings:
     """Settings with a value each: where one is not set, its network's own of `defaults`, else what suits the data.
@@ -130,7 +130,7 @@ def resolve(
     if array is not None:
         size, channels = array.shape[1:3], array.shape[3]
     else:
-        size, channels = _of_files(files or ())
+        size, channels = _of_files(files)
     return settings.but(size=settings.size or size, channels=settings.channels or channels)
 
 
@@ -281,9 +281,10 @@ def _inner(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return beside, above, beside + wide, above + high
 
 
-def _of_files(files: Sequence[Path]) -> tuple[tuple[int, int], int]:
+def _of_files(files: Sequence[Path | bytes]) -> tuple[tuple[int, int], int]:
     step = max(1, -(-len(files) // _SAMPLED_FILES))
-    looks = [look for look in map(header, files[::step]) if look is not None]
+    found = (header(files[at]) for at in range(0, len(files), step))
+    looks = [look for look in found if look is not None]
     sizes = {look.size for look in looks}
     one_small_size = len(sizes) == 1 and max(next(iter(sizes))) <= _SMALL_SIDE
     channels = 1 if looks and all(look.grey for look in looks) else 3

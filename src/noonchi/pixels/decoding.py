@@ -97,10 +97,10 @@ def decoded(picture: Picture, mode: Literal["L", "RGB"], longest: int) -> Decode
         raise PictureError(name, _reason(error), unread=unread) from None
 
 
-def header(path: Path) -> Header | None:
-    """None for what is no picture; `decoded` says why."""
+def header(picture: Path | bytes) -> Header | None:
+    """Of a file, or of a file's bytes; None for what is no picture: `decoded` says why."""
     try:
-        with _quiet_pillow, _regular(path) as file:
+        with _quiet_pillow, io.BytesIO(picture) if isinstance(picture, bytes) else _regular(picture) as file:
             image = _open(file)
             turned = _orientation(image) >= 5
             size = (image.width, image.height) if turned else (image.height, image.width)

@@ -20,8 +20,8 @@ _SIDE = 144
 _QUALITY = 80
 
 
-def thumbnails(pictures: Sequence[Path | np.ndarray]) -> list[Thumbnail | None]:
-    """Files or uint8 arrays (height, width, channels), upright and in their shape; None for one that cannot be read.
+def thumbnails(pictures: Sequence[Path | np.ndarray | bytes]) -> list[Thumbnail | None]:
+    """Files, their bytes or uint8 arrays (height, width, channels), upright; None for one that cannot be read.
 
     >>> [one] = thumbnails([np.zeros((288, 20, 1), np.uint8)])
     >>> one.width, one.height, one.uri[:22]
@@ -31,7 +31,7 @@ def thumbnails(pictures: Sequence[Path | np.ndarray]) -> list[Thumbnail | None]:
         return [encoded(image) if image else None for image in pool.map(reduced, pictures)]
 
 
-def reduced(picture: Path | np.ndarray) -> Image.Image | None:
+def reduced(picture: Path | np.ndarray | bytes) -> Image.Image | None:
     """A picture in colour, no side longer than 144 pixels; None for one that cannot be read."""
     size = _size(picture)
     scale = min(1.0, _SIDE / max(*size, 1))
@@ -49,7 +49,7 @@ def encoded(image: Image.Image) -> Thumbnail:
     return Thumbnail(f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}", *image.size)
 
 
-def _size(picture: Path | np.ndarray) -> tuple[int, int]:
+def _size(picture: Path | np.ndarray | bytes) -> tuple[int, int]:
     if isinstance(picture, np.ndarray):
         return picture.shape[0], picture.shape[1]
     found = header(picture)

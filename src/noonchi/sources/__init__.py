@@ -71,6 +71,7 @@ def load(
         labels=labels,
         files=raw.files,
         array=raw.array,
+        packed=raw.packed,
         unusable=raw.unusable,
         notes=raw.notes + heads.alike(made) + heads.barred(made, asked),
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -42,13 +43,14 @@ class Raw:
     """Pictures and labels as a source read them, before heads and splits are settled."""
 
     name: str
-    ids: tuple[str, ...]
-    hashes: tuple[str, ...]
+    ids: Sequence[str]
+    hashes: Sequence[str]
     columns: Mapping[str, Column]
     splits: npt.NDArray[np.str_] | None
     """None where the data come in one piece."""
     files: tuple[Path, ...] | None = None
     array: Images | None = None
+    packed: Sequence[bytes] | None = None
     groups: tuple[str, ...] | None = None
     """One a picture, empty for a picture in no group."""
     unusable: tuple[tuple[str, str], ...] = ()
@@ -59,14 +61,14 @@ class Raw:
 class Index:
     """The pictures of a data set, in order, with their labels and splits; holds no decoded file.
 
-    Exactly one of `files` and `array` is set.
+    Exactly one of `files`, `array` and `packed` is set.
     """
 
     name: str
     """Short name of the data, part of a run folder's name."""
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     """One a picture: its path within the data's folder, with `/`, or `train/17` in arrays."""
-    hashes: tuple[str, ...]
+    hashes: Sequence[str]
     """32 hexadecimal digits a picture: of a file's bytes, or of an array's bytes and shape."""
     splits: npt.NDArray[np.str_]
     """(n,) of `train`, `val` or `test`."""
@@ -76,6 +78,8 @@ class Index:
     files: tuple[Path, ...] | None
     array: Images | None
     """uint8 (n, height, width, channels)."""
+    packed: Sequence[bytes] | None = None
+    """A file's content a picture, read when it is asked for."""
     unusable: tuple[tuple[str, str], ...] = ()
     """(id, reason) of what lies in the data but is not a usable picture."""
     notes: tuple[str, ...] = ()
@@ -85,12 +89,19 @@ class Index:
         return len(self.ids)
 
     @property
-    def pictures(self) -> Sequence[Path | Images]:
+    def pictures(self) -> Sequence[Path | Images | bytes]:
         """What `pixels.read` takes, one a picture."""
         if self.files is not None:
             return self.files
+        if self.packed is not None:
+            return self.packed
         assert self.array is not None
         return list(self.array)
+
+    @property
+    def encoded(self) -> Sequence[Path | bytes]:
+        """The pictures as files or their content; none of an array."""
+        return self.files or self.packed or ()
 
     def positions(self, split: Split) -> Codes:
         """Positions of a split's pictures, ascending."""
@@ -107,6 +118,7 @@ class Index:
             labels={head: labels[at] for head, labels in self.labels.items()},
             files=None if self.files is None else tuple(self.files[i] for i in at),
             array=None if self.array is None else self.array[at],
+            packed=None if self.packed is None else Some(self.packed, at),
         )
 
     def sizes(self) -> dict[Split, int]:
@@ -124,6 +136,23 @@ class Index:
                 numbers = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(classes))
                 out[split] = dict(zip(classes, numbers.tolist(), strict=True))
         return out
+
+
+class Some(Sequence[bytes]):
+    """Those of a sequence that are at some positions, each read when it is asked for."""
+
+    def __init__(self, whole: Sequence[bytes], at: Codes) -> None:
+        self._whole, self._at = whole, at
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Some": ...
+    def __getitem__(self, at: int | slice) -> "bytes | Some":
+        return Some(self._whole, self._at[at]) if isinstance(at, slice) else self._whole[int(self._at[at])]
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

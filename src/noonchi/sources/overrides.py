@@ -85,7 +85,7 @@ def apply(path: Path, raw: Raw, several: Collection[str] = ()) -> Raw:
     gone. Raises DataError for a picture, a column or a class that is not in the data, and for data that are no files.
     """
     if raw.files is None:
-        raise DataError(f"'{path}' cannot change data that are arrays; overrides are for folders and tables.")
+        raise DataError(f"'{path}' can only change pictures that are files; overrides are for folders and tables.")
     rows = [_with_column(row, raw.columns) for row in read(path)]
     _refuse_unknown(path, rows, raw, several)
     dropped = {row.file for row in rows if row.action == "drop"}
