@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noonchi import augment, cache, files, pixels
+from noonchi import augment, cache, files, pixels, ranks
 from noonchi.augment import Draws
 from noonchi.device import counted_seed
 from noonchi.errors import DataError
 from noonchi.pixels import Images
+from noonchi.ranks import ALONE, Ranks
 from noonchi.results import Head, Note, Reading, Split
 from noonchi.settings import AugmentSettings, PixelSettings, RunSettings
 from noonchi.sources import Index
@@ -32,6 +33,17 @@ class Mixed(NamedTuple):
     """What part of each picture they are; at most a half."""
 
 
+class Part(NamedTuple):
+    """Which pictures of a batch one of several processes has."""
+
+    first: int
+    """Of its pictures, in the batch."""
+    pictures: int
+    """How many; where there are none, the process has one all the same, which counts for nothing."""
+    of: int
+    """Pictures of the whole batch."""
+
+
 class Batch(NamedTuple):
     """Images (n, channels, height, width) float32, and a target tensor a head."""
 
@@ -40,6 +52,8 @@ class Batch(NamedTuple):
     names: Sequence[str] = ()
     """Of the pictures, where they have any."""
     mixed: Mixed | None = None
+    part: Part | None = None
+    """Where the images are those of one process."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +78,8 @@ class Batches:
     """Texts, one for each of `frames`."""
     features: np.ndarray | None = None
     """(views, pictures of the split, ...): what the first layers give for each, taken instead of its frame."""
+    ranks: Ranks = ALONE
+    """The processes that share each batch, and which of them has what is given here."""
 
     def __len__(self) -> int:
         """Steps an epoch. The last batch may be smaller; a lone last picture joins the batch before.
@@ -84,66 +100,98 @@ class Batches:
         return generator.permutation(self.positions)
 
     def of_epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from a step on, in an order and varied as drawn from (seed, epoch, step)."""
+        """The batches of an epoch from a step on, in an order and varied as drawn from (seed, epoch, step).
+
+        Of several processes each has its part of every batch; what is drawn for a picture is the same in all.
+        """
         shuffled = self.order(epoch)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for step in range(first_step, len(self)):
                 end = (step + 1) * self.size if step + 1 < len(self) else len(shuffled)
                 positions = shuffled[step * self.size : end]
+                part = self._part(len(positions))
+                mine = slice(part.first, part.first + max(1, part.pictures))
                 if self.features is not None:
-                    yield self._computed(positions, epoch, step)
+                    batch = self._computed(positions, mine, epoch, step)
                 elif self.augment.active:
-                    yield self._varied(positions, epoch, step, pool)
+                    batch = self._varied(positions, mine, epoch, step, pool)
                 else:
-                    yield self._batch(positions)
+                    batch = self._batch(positions[mine])
+                yield batch if self.ranks.count == 1 else batch._replace(part=part, names=self._names(positions))
 
     def in_order(self, at_once: int | None = None) -> Iterator[Batch]:
-        """Every picture once, in the order of the index; so many a batch, or as many as are answered at once."""
+        """Every picture of this process once, in the order of the index; so many a batch, or as many as are answered
+        at once.
+        """
         for positions in self._parts(at_once):
-            yield self._batch(positions) if self.features is None else self._computed(positions)
+            whole = slice(len(positions))
+            yield self._batch(positions) if self.features is None else self._computed(positions, whole)
 
     def _batch(self, positions: np.ndarray) -> Batch:
         images = torch.from_numpy(self.frames[positions]).to(self.device)
         return Batch(pixels.normalise(images, self.pixels), self._targets(positions), self._names(positions))
 
     def views(self, count: int, at_once: int) -> Iterator[Batch]:
-        """Every picture in the order of the index, `count` times over, each time varied anew."""
+        """Every picture of this process in the order of the index, `count` times over, each time varied anew."""
+        first = self.shared(at_once).start // at_once
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for view in range(count):
-                for step, positions in enumerate(self._parts(at_once)):
-                    yield self._varied(positions, -1 - view, step, pool)
+                for step, positions in enumerate(self._parts(at_once), first):
+                    yield self._varied(positions, slice(len(positions)), -1 - view, step, pool)
+
+    def shared(self, at_once: int | None = None) -> slice:
+        """Which of the split's pictures `in_order` gives in this process: whole batches, so that each is as it would
+        be in a single process.
+        """
+        count = at_once or pixels.answered_at_once(self.pixels)
+        some = self.ranks.part(math.ceil(len(self.positions) / count))
+        return slice(some.start * count, min(some.stop * count, len(self.positions)))
+
+    def _part(self, pictures: int) -> Part:
+        some = self.ranks.part(pictures)
+        return Part(min(some.start, pictures - 1), some.stop - some.start, pictures)
 
     def _parts(self, at_once: int | None) -> Iterator[np.ndarray]:
-        count = at_once or pixels.answered_at_once(self.pixels)
-        for start in range(0, len(self.positions), count):
-            yield self.positions[start : start + count]
+        count, mine = at_once or pixels.answered_at_once(self.pixels), self.shared(at_once)
+        for start in range(mine.start, mine.stop, count):
+            yield self.positions[start : min(start + count, mine.stop)]
 
-    def _computed(self, positions: np.ndarray, epoch: int = 0, step: int = 0) -> Batch:
+    def _computed(self, positions: np.ndarray, mine: slice, epoch: int = 0, step: int = 0) -> Batch:
         """Features, of a view that is drawn for each picture."""
         assert self.features is not None
         generator = np.random.Generator(np.random.Philox(counted_seed(self.seed, "view", epoch, step)))
-        views = generator.integers(len(self.features), size=len(positions))
+        views = generator.integers(len(self.features), size=len(positions))[mine]
+        positions = positions[mine]
         rows = np.searchsorted(self.positions, positions)
         return Batch(
             _tensor(self.features[views, rows]).to(self.device), self._targets(positions), self._names(positions)
         )
 
-    def _varied(self, positions: np.ndarray, epoch: int, step: int, pool: Executor) -> Batch:
+    def _varied(self, positions: np.ndarray, mine: slice, epoch: int, step: int, pool: Executor) -> Batch:
         generator = np.random.Generator(np.random.Philox(counted_seed(self.seed, "augment", epoch, step)))
-        images_nhwc = self.frames[positions]
-        _, height, width, channels = images_nhwc.shape
+        _, height, width, channels = self.frames.shape
         draws = augment.draw(self.augment, len(positions), (height, width, channels), generator)
-        if self.device == "cpu":
-            images = self._warped(images_nhwc, draws, pool)
-        else:
-            varied = augment.apply_on_device(torch.from_numpy(images_nhwc).to(self.device), draws)
-            images = pixels.normalise(varied, self.pixels)
-        batch = Batch(images, self._targets(positions), self._names(positions))
         mixing = augment.draw_mixing(self.augment, len(positions), height, width, generator)
+        own = np.arange(len(positions))[mine]
+        images = self._drawn(positions, own, draws, pool)
+        batch = Batch(images, self._targets(positions[own]), self._names(positions[own]))
         if mixing is None:
             return batch
-        others = Mixed(self._targets(positions[mixing.order]), mixing.share)
-        return batch._replace(images=mixing.apply(batch.images), mixed=others)
+        other = mixing.order[mine]
+        whole = len(own) == len(positions)  # then the others are there already
+        others = (
+            images[torch.from_numpy(other).to(images.device)] if whole else self._drawn(positions, other, draws, pool)
+        )
+        mixed = Mixed(self._targets(positions[other]), mixing.share)
+        return batch._replace(images=mixing.apply(images, others), mixed=mixed)
+
+    def _drawn(self, positions: np.ndarray, some: np.ndarray, draws: Draws, pool: Executor) -> Tensor:
+        """Some of a batch's pictures, varied as drawn and normalised."""
+        images_nhwc = self.frames[positions[some]]
+        if self.device == "cpu":
+            return self._warped(images_nhwc, draws.only(some), pool)
+        varied = augment.apply_on_device(torch.from_numpy(images_nhwc).to(self.device), draws.only(some))
+        return pixels.normalise(varied, self.pixels)
 
     def _warped(self, images_nhwc: Images, draws: Draws, pool: Executor) -> Tensor:
         """Varied and normalised without torch, whose threads would spin for milliseconds beside those of the pool."""
@@ -200,6 +248,7 @@ def of_split(frames: np.ndarray, index: Index, split: Split, run: RunSettings) -
         run.device.name,
         run.augment,
         np.array(index.ids, object),
+        ranks=ranks.current(),
     )
 
 

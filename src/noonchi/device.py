@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import torch
 
+from noonchi import ranks
 from noonchi.errors import SettingsError
 from noonchi.settings import DeviceSettings
 
@@ -30,6 +31,8 @@ _CANARY_TOLERANCE = 0.02
 def prepare(settings: DeviceSettings) -> DeviceSettings:
     """Settings with `name` and `threads` decided, and the threads set. Raises SettingsError for a device not there.
 
+    Processes that torchrun started share the threads of their machine.
+
     >>> prepare(DeviceSettings(name="cpu", threads=torch.get_num_threads())).name
     'cpu'
     """
@@ -40,16 +43,23 @@ def prepare(settings: DeviceSettings) -> DeviceSettings:
     if not there[name]:
         at_hand = ", ".join(key for key, here in there.items() if here)
         raise SettingsError(f"device '{name}' is not available here. Use one of: {at_hand}, auto.")
+    if name == "cuda" and ranks.on_machine() > torch.cuda.device_count():
+        raise SettingsError(
+            f"{ranks.on_machine()} processes on a machine with {torch.cuda.device_count()} graphics processors; "
+            "start one for each, or set device.name = 'cpu'."
+        )
     threads = settings.threads or _cores()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(max(1, threads // ranks.on_machine()))
     return settings.but(name=name, threads=threads)
 
 
 def _cores() -> int:
-    """Those this process may use: fewer than the machine has within a container, a batch job or `OMP_NUM_THREADS`."""
+    """Those this job may use: fewer than the machine has within a container, a batch job or `OMP_NUM_THREADS`, which is
+    for each process.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked):
-        return int(asked)
+        return int(asked) * ranks.on_machine()
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

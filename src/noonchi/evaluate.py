@@ -7,15 +7,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from torch import Tensor
 
-from noonchi.batches import Batch
+from noonchi.batches import Batch, Batches
 from noonchi.classifier import Classifier
 from noonchi.errors import DataError
 from noonchi.metrics import best_temperature, head_scores, sure_scores, tempered
+from noonchi.ranks import Ranks
 from noonchi.results import Head, HeadScores, Scores, Split
 
 
 class InOrder(Protocol):
-    """`Batches` or `Passes`."""
+    """`Batches`, of which several processes may each have a part, or `Passes`."""
 
     def in_order(self) -> Iterator[Batch]:
         """Every picture once."""
@@ -44,7 +45,10 @@ def evaluate(
 
 
 def answered(classifier: Classifier, batches: InOrder, split: Split) -> Answered:
-    """What a classifier says of all pictures of `batches`. Raises DataError where there is none."""
+    """What a classifier says of all pictures of `batches`, in all of the processes that have a part of them.
+
+    Raises DataError where there is none.
+    """
     answers = {head.name: _Rows() for head in classifier.heads}
     labels = {head.name: _Rows() for head in classifier.heads}
     quick = classifier.answering()
@@ -56,9 +60,20 @@ def answered(classifier: Classifier, batches: InOrder, split: Split) -> Answered
         for name, rows in found.items():
             answers[name].append(rows)
             labels[name].append(targets[name].cpu().numpy())
-    if not len(next(iter(labels.values())).array):
+    own = Answered(*({name: rows.array for name, rows in each.items()} for each in (labels, answers)))
+    whole = _of_all(own, batches.ranks) if isinstance(batches, Batches) else own
+    if not len(next(iter(whole.labels.values()))):
         raise DataError(f"there are no pictures to {'validate' if split == 'val' else split} on; give some.")
-    return Answered(*({name: rows.array for name, rows in each.items()} for each in (labels, answers)))
+    return whole
+
+
+def _of_all(found: Answered, ranks: Ranks) -> Answered:
+    """What every process has found, one's pictures after the other's."""
+    if ranks.count == 1:
+        return found
+    parts = [part for part in ranks.gathered(found) if len(next(iter(part.labels.values())))]
+    joined = ({name: np.concatenate([part[at][name] for part in parts]) for name in found[at]} for at in (0, 1))
+    return Answered(*joined) if parts else found
 
 
 def scored(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from noonchi import files, pixels
+from noonchi import files, pixels, ranks
 from noonchi.batches import Batch, Batches
 from noonchi.cache import entries
 from noonchi.classifier import picture_shape
@@ -22,6 +22,7 @@ from noonchi.device import autocast, in_parallel
 from noonchi.errors import SettingsError
 from noonchi.networks.folding import folded
 from noonchi.networks.parts import Layers, Outputs
+from noonchi.ranks import ALONE
 from noonchi.results import Note, Reading
 from noonchi.settings import FitSettings, RunSettings
 from noonchi.sources import Index
@@ -52,6 +53,18 @@ class _Job:
         pixel_settings = self.batches.pixels.table()
         return [_FORMAT, torch.__version__, repr(self.layers), self.precision, pixel_settings, self.views, *varied]
 
+    @property
+    def at_once(self) -> int:
+        """Pictures a batch; autocast makes weights short for each batch anew, which pays only for larger ones."""
+        return 2 * pixels.answered_at_once(self.batches.pixels)
+
+    @property
+    def places(self) -> Iterator[int]:
+        """Among the rows of all views, the first one of each of `outputs`."""
+        shared, number = self.batches.shared(self.at_once), self.batches.num_pictures
+        for view in range(self.views):
+            yield from range(view * number + shared.start, view * number + shared.stop, self.at_once)
+
     def outputs(self) -> Iterator[np.ndarray]:
         """Features (n, ...) of a batch of pictures after the other, view after view; bfloat16 as its two bytes."""
         varied = self.batches.augment.active
@@ -63,9 +76,7 @@ class _Job:
                 features: Tensor = layers(batch.images).cpu().contiguous()
             return (features.view(torch.uint16) if features.dtype == torch.bfloat16 else features).numpy()
 
-        # autocast makes weights short for each batch anew, which pays only for larger ones
-        at_once = 2 * pixels.answered_at_once(self.batches.pixels)
-        batches = self.batches.views(self.views, at_once) if varied else self.batches.in_order(at_once)
+        batches = self.batches.views(self.views, self.at_once) if varied else self.batches.in_order(self.at_once)
         return in_parallel(work, batches) if self.batches.device == "cpu" else map(work, batches)
 
 
@@ -103,7 +114,7 @@ def pays(network: nn.Module, training: Batches, run: RunSettings, fit: FitSettin
     first = fixed_layers(network)
     if not first:
         return False
-    job, whole = _job(training, network, run), fit.optimizer == "lbfgs"
+    job, whole = _job(replace(training, ranks=ALONE), network, run), fit.optimizer == "lbfgs"
     about = f"{first} of {len(list(network.children()))} layers are fixed"
     if training.augment.mixup or training.augment.cutmix:
         show(Note(f"{about}, but mixup and cutmix blend pictures: computed in every epoch"))
@@ -147,13 +158,15 @@ def computed(batches: Batches, network: nn.Module, index: Index, run: RunSetting
     Pictures that are varied have `frozen.views` views each. What is kept is named by all that decides it: content of
     the pictures, layers and their weights, pixel and augmentation settings, precision, torch's version.
     """
-    job = _job(batches, network, run)
+    machine = ranks.of_machine()
+    job = _job(replace(batches, ranks=machine), network, run)
     place = entries.folder("features") / _fingerprint(job, index)
     try:
-        features = _kept(place) if entries.manifest_of(place) else _build(place, job, index.name, show)
+        there = machine.same(entries.manifest_of(place) is not None)
+        features = _kept(place) if there else _build(place, job, index.name, show)
     except OSError as error:
         show(Note(f"features cannot be kept in '{place}' ({error.strerror}); they are computed into memory"))
-        rows = np.concatenate(list(job.outputs()))
+        rows = np.concatenate(list(_job(replace(batches, ranks=ALONE), network, run).outputs()))
         features = rows.reshape(job.views, -1, *rows.shape[1:])
     return replace(batches, features=features)
 
@@ -178,26 +191,39 @@ def _fingerprint(job: _Job, index: Index) -> str:
 
 
 def _build(place: Path, job: _Job, data: str, show: Show) -> np.ndarray:
-    number = job.batches.num_pictures
-    with entries.building(place) as private:
-        _write(private / entries.FEATURES, job, show)
-        size = (private / entries.FEATURES).stat().st_size
-        about = {"data": data, "pictures": number, "views": job.views, "bytes": size}
-        files.write_json(private / entries.MANIFEST, about)
+    machine = job.batches.ranks
+    with entries.building(place, machine) as private:
+        path = private / entries.FEATURES
+        begin = machine.of_first(lambda: _begin(path, job))
+        machine.agreed(lambda: _write(path, job, begin, show))
+        machine.of_first(lambda: files.write_json(private / entries.MANIFEST, _about(path, job, data)))
     return _kept(place)
 
 
-def _write(path: Path, job: _Job, show: Show) -> None:
-    """An .npy file from start to end: there a full disk is an error; in a mapped file it kills the process."""
-    done, number = 0, job.batches.num_pictures
+def _about(path: Path, job: _Job, data: str) -> dict[str, Any]:
+    return {"data": data, "pictures": job.batches.num_pictures, "views": job.views, "bytes": path.stat().st_size}
+
+
+def _begin(path: Path, job: _Job) -> int:
+    """Write an .npy file's header, by what a few pictures give; where the features begin."""
+    few = replace(job.batches, positions=job.batches.positions[:2], ranks=ALONE)
+    rows = next(replace(job, batches=few).outputs())
+    shape = (job.views, job.batches.num_pictures, *rows.shape[1:])
     with path.open("wb") as file:
-        for rows in job.outputs():
-            if not done:
-                shape = (job.views, number, *rows.shape[1:])
-                header = {"descr": rows.dtype.str, "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
+        header = {"descr": rows.dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        return file.tell()
+
+
+def _write(path: Path, job: _Job, begin: int, show: Show) -> None:
+    """Write this process's part of an .npy file: so a full disk is an error; in a mapped file it kills the process."""
+    done, shared = 0, job.batches.shared(job.at_once)
+    total = job.views * (shared.stop - shared.start)
+    with path.open("r+b") as file:
+        for place, rows in zip(job.places, job.outputs(), strict=True):
+            file.seek(begin + place * rows[0].nbytes)
             file.write(rows.tobytes())
             done += len(rows)
-            show(Reading(done, job.views * number))
+            show(Reading(done, total))
         file.flush()
         os.fsync(file.fileno())

@@ -13,12 +13,14 @@ from torch.optim.swa_utils import AveragedModel
 
 from noonchi.batches import Batch, Batches, Passes
 from noonchi.classifier import Classifier
-from noonchi.device import autocast, seeded
+from noonchi.device import seeded
 from noonchi.errors import DataError, RunError, SettingsError, did_you_mean
 from noonchi.evaluate import Answered, answered, calibrated, scored
+from noonchi.forward import Forward, forward, logits
 from noonchi.losses import Objective, head_weights, right_answers, total_loss
 from noonchi.metrics import improves
 from noonchi.optimizers import averaged_copy, learning_rate, optimizer_for
+from noonchi.ranks import ALONE, Ranks
 from noonchi.results import Epoch, Head, Step, printable
 from noonchi.settings import FitSettings, ModelSettings, PixelSettings
 
@@ -31,11 +33,13 @@ class Deadline:
 
     at: float
     seconds: float
+    ranks: Ranks = ALONE
+    """The processes that go by the first one's clock."""
 
     @property
     def done(self) -> float:
         """What part of the time is over, 0 to 1."""
-        return min(1.0, max(0.0, 1 - (self.at - time.monotonic()) / self.seconds))
+        return self.ranks.same(min(1.0, max(0.0, 1 - (self.at - time.monotonic()) / self.seconds)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,9 +161,9 @@ def rehearse(classifier: Classifier, plan: Plan, batches: Batches) -> None:
     if plan.settings.optimizer == "lbfgs":
         return
     state = begin(replace(classifier, network=copy.deepcopy(classifier.network)), plan.settings)
-    batch = next(batches.of_epoch(state.epoch))
+    batch = next(replace(batches, ranks=ALONE).of_epoch(state.epoch))
     with seeded(batch.images.device.type, plan.seed, "step", state.epoch, state.step):
-        _take(state, plan, batch, len(batches))
+        _take(state, plan, batch, forward(state.classifier), len(batches))
 
 
 def steps(
@@ -173,10 +177,12 @@ def steps(
     monitor = monitored(plan.settings, state.classifier.heads, validated=validation is not None)
     if not len(batches):
         raise DataError("there are no pictures to train on; give some.")
-    while not finished(state, plan.settings):
+    ranks = batches.ranks if isinstance(batches, Batches) else ALONE
+    answer = forward(state.classifier, ranks) if not finished(state, plan.settings) else None
+    while answer is not None and not finished(state, plan.settings):
         started = time.perf_counter()
         take = _solved if plan.settings.optimizer == "lbfgs" else _steps_of_epoch
-        with closing(take(state, plan, batches)) as taken:
+        with closing(take(state, plan, batches, answer)) as taken:
             for _ in taken:
                 state.seconds += time.perf_counter() - started
                 yield Step(state.epoch, state.step, len(batches), state.sums["loss"] / state.sums["pictures"])
@@ -196,7 +202,7 @@ def forward_loss(classifier: Classifier, batch: Batch, objectives: tuple[Objecti
     """A batch's loss as training computes it, but without dropout: nothing is drawn and nothing changes."""
     classifier.network.eval()
     with torch.no_grad():
-        return total_loss(objectives, _logits(classifier, batch, precision), batch.targets)[0].item()
+        return total_loss(objectives, logits(classifier, batch, precision), batch.targets)[0].item()
 
 
 def metric_names(heads: tuple[Head, ...], *, validated: bool) -> list[str]:
@@ -238,19 +244,14 @@ def _batches(given: Batches | Pairs) -> Batches | Passes:
     return given if isinstance(given, Batches) else Passes(given)
 
 
-def _logits(classifier: Classifier, batch: Batch, precision: str) -> dict[str, Tensor]:
-    with autocast(batch.images.device.type, precision):
-        return classifier.logits(batch.images)
-
-
-def _steps_of_epoch(state: State, plan: Plan, batches: Batches | Passes) -> Generator[None]:
+def _steps_of_epoch(state: State, plan: Plan, batches: Batches | Passes, answer: Forward) -> Generator[None]:
     for batch in batches.of_epoch(state.epoch, first_step=state.step):
         with seeded(batch.images.device.type, plan.seed, "step", state.epoch, state.step):
-            _take(state, plan, batch, len(batches))
+            _take(state, plan, batch, answer, len(batches))
         yield
 
 
-def _solved(state: State, plan: Plan, batches: Batches | Passes) -> Generator[None]:
+def _solved(state: State, plan: Plan, batches: Batches | Passes, answer: Forward) -> Generator[None]:
     """All of an epoch's pictures at once, until the loss falls no further: L-BFGS (Liu and Nocedal 1989).
 
     Nothing of the search is carried on, so that a state saved after it is whole.
@@ -268,7 +269,7 @@ def _solved(state: State, plan: Plan, batches: Batches | Passes) -> Generator[No
         torch.autograd.backward(penalty)
         total = penalty.item()
         for batch in batches.of_epoch(state.epoch):
-            loss, _ = _losses(plan, _logits(state.classifier, batch, "float32"), batch)
+            loss, _ = _losses(plan, answer.logits(batch, "float32"), batch)
             part = loss * (len(batch.images) / pictures)
             torch.autograd.backward(part)
             total += part.item()
@@ -278,23 +279,24 @@ def _solved(state: State, plan: Plan, batches: Batches | Passes) -> Generator[No
     state.optimizer.state.clear()
     with torch.no_grad():
         for batch in batches.of_epoch(state.epoch):
-            logits = _logits(state.classifier, batch, "float32")
-            loss, each = _losses(plan, logits, batch)
-            _refuse_not_finite(state, plan.settings, "loss", loss.item(), batch.names)
+            answers = answer.logits(batch, "float32")
+            loss, each = _losses(plan, answers, batch)
+            counted = answer.summed(_counted(state, batch, answers, loss, each))
+            _refuse_not_finite(state, plan.settings, "loss", counted["loss"], batch.names)
             state.step += 1
-            _count(state, batch, logits, loss.item(), each)
+            _count(state, counted)
     yield
 
 
-def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:
+def _take(state: State, plan: Plan, batch: Batch, answer: Forward, steps_per_epoch: int) -> None:
     """One step: a batch forward, back, and the weights moved."""
     settings, network = plan.settings, state.classifier.network.train()
-    logits = _logits(state.classifier, batch, plan.precision)
-    loss, each = _losses(plan, logits, batch)
-    value = loss.item()
-    _refuse_not_finite(state, settings, "loss", value, batch.names)
+    answers = answer.logits(batch, plan.precision)
+    loss, each = _losses(plan, answers, batch)
+    counted = answer.summed(_counted(state, batch, answers, loss, each))
+    _refuse_not_finite(state, settings, "loss", counted["loss"], batch.names)
     state.optimizer.zero_grad()
-    torch.autograd.backward(loss)
+    answer.backward(loss, batch)
     norm = nn.utils.get_total_norm(weight.grad for weight in network.parameters() if weight.grad is not None)
     _refuse_not_finite(state, settings, "gradient", norm.item(), batch.names)
     if settings.clip_norm is not None:
@@ -305,7 +307,7 @@ def _take(state: State, plan: Plan, batch: Batch, steps_per_epoch: int) -> None:
     if state.averaged is not None:
         state.averaged.update_parameters(network)
     state.step += 1
-    _count(state, batch, logits, value, each)
+    _count(state, counted)
 
 
 def _losses(plan: Plan, logits: dict[str, Tensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -343,14 +345,21 @@ def _rate(state: State, plan: Plan, step: int, steps_per_epoch: int) -> float:
     return state.rate_factor * learning_rate(plan.settings, done, steps_per_epoch)
 
 
-def _count(state: State, batch: Batch, logits: dict[str, Tensor], loss: float, each: dict[str, Tensor]) -> None:
-    pictures = len(batch.images)
-    losses = {"loss": loss} | {f"{name}_loss": one.item() for name, one in each.items()}
-    new = {"pictures": float(pictures)} | {name: loss * pictures for name, loss in losses.items()}
+def _counted(
+    state: State, batch: Batch, logits: dict[str, Tensor], loss: Tensor, each: dict[str, Tensor]
+) -> dict[str, float]:
+    """A batch's losses and right answers, summed over those of its pictures that this process has."""
+    pictures = len(batch.images) if batch.part is None else batch.part.pictures
+    losses = {"loss": loss.item()} | {f"{name}_loss": one.item() for name, one in each.items()}
+    own = {"pictures": float(pictures)} | {name: loss * pictures for name, loss in losses.items()}
     for head in state.classifier.heads:
         right = right_answers(head, logits[head.name].detach(), batch.targets[head.name])
-        new[f"{head.name}_accuracy"] = right.item()
-    state.sums = {name: state.sums.get(name, 0.0) + value for name, value in new.items()}
+        own[f"{head.name}_accuracy"] = right.item() * min(1, pictures)
+    return own
+
+
+def _count(state: State, counted: dict[str, float]) -> None:
+    state.sums = {name: state.sums.get(name, 0.0) + value for name, value in counted.items()}
 
 
 def _end_epoch(

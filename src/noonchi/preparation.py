@@ -12,6 +12,7 @@ from noonchi.classifier import Classifier
 from noonchi.errors import RunError, SettingsError
 from noonchi.fitting import Plan, State
 from noonchi.losses import Objective
+from noonchi.ranks import ALONE
 from noonchi.results import Note, Split
 from noonchi.runs import Show
 from noonchi.settings import AugmentSettings, RunSettings
@@ -79,8 +80,8 @@ def with_features(state: State, material: Material, index: Index, run: RunSettin
     if not pays:
         return replace(material, training=training)
     training = features.computed(training, network, index, run, show)
-    if part.fit.optimizer == "lbfgs":
-        training = replace(training, size=_AT_ONCE)
+    if part.fit.optimizer == "lbfgs":  # it searches along lines, which every process does by itself
+        training = replace(training, size=_AT_ONCE, ranks=ALONE)
     still = material.validation and replace(material.validation, augment=AugmentSettings())
     validation = still and features.computed(still, network, index, run, show)
     return replace(material, training=training, validation=validation)
@@ -123,7 +124,7 @@ def _first_classifier(
 def _with_precision(run: RunSettings, start: Classifier, material: Material, show: Show) -> RunSettings:
     @cache
     def first() -> Batch:
-        whole = next(material.training.of_epoch(1))
+        whole = next(replace(material.training, ranks=ALONE).of_epoch(1))
         targets = {name: values[:_CANARIES] for name, values in whole.targets.items()}
         return Batch(whole.images[:_CANARIES], targets)
 

@@ -3,12 +3,13 @@
 A process that was not started by torchrun is `ALONE`: what it is told is what it said, and nothing is sent.
 """
 
+import json
 import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from noonchi.errors import RunError
+from noonchi.errors import NoonchiError, RunError
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -25,6 +26,8 @@ Value = TypeVar("Value")
 
 _PATIENCE_S = 60
 """For the first process to begin."""
+LOST = "another process of this job has ended"
+"""How a PeerLostError begins."""
 _LOST = ("gloo", "connection", "nccl", "broken pipe", "timed out")
 """What torch says, in small letters, when another process of the job no longer answers."""
 
@@ -75,6 +78,28 @@ class Ranks:
         distributed.all_gather_object(told, value, group=self.group)
         return told
 
+    def agreed(self, work: Callable[[], Value]) -> Value:
+        """What `work` gives in this process; what it raises in one of them is raised in all."""
+        if self.group is None:
+            return work()
+        value, raised = None, None
+        try:
+            value = work()
+        except (OSError, NoonchiError) as error:
+            raised = error
+        first = next((one for one in self.gathered(raised) if one is not None), None)
+        if first is not None:
+            raise first
+        return cast(Value, value)
+
+    def of_first(self, work: Callable[[], Value]) -> Value:
+        """What `work` gives in the first process, where alone it is done; what it raises there is raised in all."""
+        return self.same(cast(Value, self.agreed(lambda: work() if self.first else None)))
+
+    def any(self, here: bool) -> bool:
+        """Whether something is so in any of the processes."""
+        return bool(self.summed(np.array([float(here)]))[0])
+
     def summed(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The sum of every process's array, in float64: where one alone is not 0, it is that one to the bit."""
         if self.group is None:
@@ -108,6 +133,8 @@ class Ranks:
 ALONE = Ranks()
 
 _all, _of_machine = ALONE, ALONE
+_joined = 0
+"""How often."""
 
 
 def current() -> Ranks:
@@ -144,9 +171,9 @@ def on_machine() -> int:
 def joined() -> Iterator[Ranks]:
     """The processes that torchrun started, made known to one another until this ends.
 
-    Within another `joined`, the same. Raises PeerLostError in place of torch's errors where one of them has ended.
+    Within another `joined`, the same. Raises PeerLostError where one of them has ended.
     """
-    global _all, _of_machine  # noqa: PLW0603  # one job a process, as torch has it
+    global _all, _of_machine, _joined  # noqa: PLW0603  # one job a process, as torch has it
     if _all.group is not None or started().count == 1:
         yield _all
         return
@@ -156,26 +183,40 @@ def joined() -> Iterator[Ranks]:
     graphics = torch.cuda.is_available() and distributed.is_nccl_available()
     if graphics:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    one = started()
+    one, _joined = started(), _joined + 1
     try:
-        distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if graphics else "gloo", store=_meeting(one), rank=one.number, world_size=one.count
-        )
-        machines = [distributed.new_group(list(ranks)) for ranks in _machines(one)]
-        here = machines[one.number // on_machine()]
-        _all, _of_machine = (
-            replace(one, group=distributed.group.WORLD),
-            Ranks(distributed.get_rank(here), on_machine(), here),
-        )
-        yield _all
-    except RuntimeError as error:
-        if any(word in str(error).lower() for word in _LOST):
-            raise PeerLostError("another process of this job has ended, so this one cannot go on.") from None
-        raise
+        with whole():
+            kind = "cpu:gloo,cuda:nccl" if graphics else "gloo"
+            distributed.init_process_group(kind, store=_meeting(one), rank=one.number, world_size=one.count)
+            machines = [distributed.new_group(list(ranks)) for ranks in _machines(one)]
+            here = machines[one.number // on_machine()]
+            _all = replace(one, group=distributed.group.WORLD)
+            _of_machine = Ranks(distributed.get_rank(here), on_machine(), here)
+            yield _all
     finally:
         _all = _of_machine = ALONE
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Raises PeerLostError in place of torch's errors where another process of the job has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        if started().count > 1 and any(word in str(error).lower() for word in _LOST):
+            raise PeerLostError(f"{LOST}, so this one stopped.") from None
+        raise
+
+
+def tell_failure(line: str, code: int) -> None:
+    """Leave the line of this process's error, and its exit code, where torchrun looks for it."""
+    place = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if place and started().count > 1:
+        with suppress(OSError):
+            told = {"message": line, "timestamp": int(time.time()), "exit_code": code}
+            Path(place).write_text(json.dumps(told), encoding="utf-8")
 
 
 def _contents(folder: Path) -> dict[str, bytes] | None:
@@ -184,18 +225,21 @@ def _contents(folder: Path) -> dict[str, bytes] | None:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def remembered(name: str, value: str | None = None) -> str | None:
-    """What the job's processes remember from before torchrun started them anew; `value` is remembered from now on.
+def remember(folder: str) -> None:
+    """Keep the folder of the run that this job has begun for when torchrun starts its processes anew.
 
-    torchrun's own store holds it, which outlives the processes.
+    torchrun's own store holds it, which outlives them.
     """
+    if started().count > 1:
+        _lasting().set(f"noonchi/run/{_joined}", folder)
+
+
+def remembered() -> str | None:
+    """What the job's processes kept by `remember` before torchrun started them anew, in as many `joined` as now."""
     if started().count == 1:
         return None
-    store = _lasting()
-    if value is not None:
-        store.set(name, value)
-        return value
-    return bytes(store.get(name)).decode() if store.check([name]) else None
+    store, key = _lasting(), f"noonchi/run/{_joined}"
+    return bytes(store.get(key)).decode() if store.check([key]) else None
 
 
 def _machines(one: Ranks) -> list[range]:
@@ -217,7 +261,7 @@ def _meeting(one: Ranks) -> Any:
     """
     from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented, not in __all__
 
-    host, lasting, key = os.environ["MASTER_ADDR"], _lasting(), "noonchi/meeting"
+    host, lasting, key = os.environ["MASTER_ADDR"], _lasting(), f"noonchi/meeting/{_joined}"
     if one.first:
         store = TCPStore(host, 0, is_master=True, wait_for_workers=False)
         lasting.set(key, str(store.port))

@@ -1,13 +1,15 @@
 """From data to a run folder: the stages in order. The file to read first."""
 
+import json
 import math
 import shlex
 import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from noonchi import (
     parts,
     pixels,
     preparation,
+    ranks,
     records,
     report,
     reporting,
@@ -40,10 +43,11 @@ from noonchi import (
 from noonchi.answers import Answers
 from noonchi.batches import Batches
 from noonchi.classifier import Classifier
-from noonchi.errors import StoppedError, reason
+from noonchi.errors import DataError, StoppedError, reason
 from noonchi.evaluate import Answered, answered, calibrated, scored
 from noonchi.fitting import Deadline, Plan, State
 from noonchi.preparation import Material
+from noonchi.ranks import PeerLostError, Ranks
 from noonchi.results import Epoch, Note, Split
 from noonchi.runs import Run, Show
 from noonchi.settings import HeadSettings, RunSettings
@@ -86,15 +90,15 @@ def train(
         raise TypeError(f"train() got an unexpected keyword argument '{min(unknown)}'")
     ends = None if budget is None else time.monotonic() + settings.duration_s(budget)
     changes = settings.changes(overrides, size, **flags)
-    if out is not None:
-        runs.refuse_used(Path(out))
-    runs.refuse_unwritable(out)
-    with nullcontext(show) if show else Terminal() as tell:
+    with ranks.joined() as together, _telling(show, together) as tell:
+        if begun := together.of_first(ranks.remembered):
+            return _resumed(Path(begun), data, tell, trust_code=True)  # torchrun has started lost processes anew
+        together.of_first(lambda: _refuse_place(out))
         run, index = choose(data, recipe, changes, tell, trust_code=trust_code)
         if ends is not None:
-            run, ends = budgets.planned(run, index, changes, ends, tell, free=recipe is None)
-        run = resolved(run, index, data)
-        folder = Path(out) if out is not None else runs.next_folder(index.name, run.recipe)
+            run, ends = together.same(budgets.planned(run, index, changes, ends, tell, free=recipe is None))
+        run = together.same(resolved(run, index, data))
+        folder = together.of_first(lambda: Path(out) if out is not None else runs.next_folder(index.name, run.recipe))
         return _stages(folder, run, index, tell, fresh=True, ends=ends)
 
 
@@ -104,14 +108,30 @@ def resume(folder: str | Path, data: Data | None = None, *, trust_code: bool = F
     `data` is needed only for a run on arrays. Raises RunError where there is no run, DataError where its pictures
     are not the same any more.
     """
-    place = Path(folder)
-    run = records.load_settings(place)
-    runs.refuse_code(place, run, trust_code=trust_code)
-    runs.refuse_unwritable(place)
-    with nullcontext(show) if show else Terminal() as tell:
-        index = runs.load_index(runs.source(place, run, data), run, tell)
-        run = runs.decided(run, index)  # as it was, unless someone has edited the recipe
-        return _stages(place, run, index, tell, fresh=False)
+    with ranks.joined() as together, _telling(show, together) as tell:
+        return _resumed(Path(folder), data, tell, trust_code=trust_code)
+
+
+def _resumed(folder: Path, data: Data | None, show: Show, *, trust_code: bool) -> Run:
+    run = ranks.current().of_first(lambda: records.load_settings(folder))
+    runs.refuse_code(folder, run, trust_code=trust_code)
+    ranks.current().of_first(lambda: runs.refuse_unwritable(folder))
+    index = runs.load_index(runs.source(folder, run, data), run, show)
+    run = runs.decided(run, index)  # as it was, unless someone has edited the recipe
+    return _stages(folder, run, index, show, fresh=False)
+
+
+def _refuse_place(out: str | Path | None) -> None:
+    if out is not None:
+        runs.refuse_used(Path(out))
+    runs.refuse_unwritable(out)
+
+
+def _telling(show: Show | None, together: Ranks) -> AbstractContextManager[Show]:
+    """Of several processes the first one speaks."""
+    if not together.first:
+        return nullcontext(lambda _: None)
+    return nullcontext(show) if show else Terminal()
 
 
 def choose(
@@ -187,39 +207,80 @@ def _epochs(run: RunSettings, pictures: int) -> int:
 
 
 def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: bool, ends: float | None = None) -> Run:
-    runs.make(folder)
-    with (
-        runs.held(folder, records.RECIPE),
-        log.kept(folder / runs.LOG, show) as tell,
-        networks.blaming(run.model.network),
-    ):
+    together = ranks.current()
+    with ExitStack() as held, networks.blaming(run.model.network), _lost(folder):
+        tell = together.agreed(lambda: held.enter_context(_kept(folder, show)) if together.first else show)
         if fresh:
-            runs.refuse_used(folder)  # once more: another process may have begun here since
+            together.of_first(lambda: runs.refuse_used(folder))  # once more: another process may have begun here since
         tracking.refuse_missing(run)
         frames, index = preparation.decoded(index, run, tell)
+        _refuse_other_pictures(index, together)
         if fresh:
             _warn(index, run, tell)
         else:
-            runs.refuse_changed(folder, index)
-        run, material, state = preparation.begin(frames, index, run, tell, None if fresh else folder / "last")
+            together.of_first(lambda: runs.refuse_changed(folder, index))
+        with together.lent(folder / "last") as last:
+            run, material, state = preparation.begin(frames, index, run, tell, None if fresh else last)
         if ends is not None:
             run = run.but(fit=run.fit.but(seconds=round(max(0.001, ends - time.monotonic()), 3)))
-        if fresh:
-            sources.write_splits(folder / runs.SPLITS, index)
-            if index.unusable:
-                sources.write_unusable(folder / runs.UNUSABLE, index)
-            files.write(folder / records.RECIPE, settings.to_toml(run))  # last: from now on it can be resumed
-        elif state.epoch > 1 or state.step:
+        run = together.same(run)
+        if together.first:
+            _begin_folder(folder, run, index, fresh=fresh)
+        if not fresh and (state.epoch > 1 or state.step):
             goes_on = f"goes on in epoch {state.epoch}, step {state.step + 1}"
             tell(Note(f"the run {'had ended; scoring it again' if parts.ended(run, state) else goes_on}"))
-        files.write_json(folder / records.VERSIONS, device.versions(run.device.name))
-        _record_start(folder, run, state.classifier, material, tell)
-        with tracking.tracked(folder, run, tell) as told:
+        if together.first:
+            _record_start(folder, run, state.classifier, material, tell)
+        with tracking.tracked(folder, run, tell) if together.first else nullcontext(tell) as told:
             state = _trained(folder, run, index, material, state, show=told)
             finished = _finish(folder, run, index, material, state)
-        if run.record.report:
+        if run.record.report and together.first:
             _report(folder, index, tell)
         return finished
+
+
+@contextmanager
+def _lost(folder: Path) -> Iterator[None]:
+    """Of another process that has ended it is told how the run goes on."""
+    try:
+        with ranks.whole():
+            yield
+    except PeerLostError as error:
+        if (folder / records.RECIPE).exists():
+            raise PeerLostError(f"{error} Go on with: noonchi train --resume {shlex.quote(str(folder))}") from None
+        raise
+
+
+@contextmanager
+def _kept(folder: Path, show: Show) -> Iterator[Show]:
+    """A run's folder, held against other runs, and how to tell what also its log keeps."""
+    runs.make(folder)
+    with runs.held(folder, records.RECIPE), log.kept(folder / runs.LOG, show) as tell:
+        yield tell
+
+
+def _begin_folder(folder: Path, run: RunSettings, index: Index, *, fresh: bool) -> None:
+    if fresh:
+        sources.write_splits(folder / runs.SPLITS, index)
+        if index.unusable:
+            sources.write_unusable(folder / runs.UNUSABLE, index)
+        files.write(folder / records.RECIPE, settings.to_toml(run))  # last: from now on it can be resumed
+        ranks.remember(str(folder))
+    files.write_json(folder / records.VERSIONS, device.versions(run.device.name))
+
+
+def _refuse_other_pictures(index: Index, together: Ranks) -> None:
+    """Raises DataError where processes, perhaps on several machines, have not found the same pictures."""
+    if together.count == 1:
+        return
+    content = json.dumps([list(index.ids), list(index.hashes), index.splits.tolist()]).encode()
+    found = together.gathered(f"{len(index):,} pictures, {blake2b(content, digest_size=4).hexdigest()}")
+    other = next((number for number, one in enumerate(found) if one != found[0]), None)
+    if other is not None:
+        raise DataError(
+            f"process {other} has found other pictures ({found[other]}) than the first one ({found[0]}); "
+            "give all machines the same data."
+        )
 
 
 def _trained(
@@ -242,11 +303,18 @@ def _trained(
     fit(state)
     while (further := parts.following(run, state)) is not None:
         show(Note(f"part {further + 1} of {len(run.parts)}: {parts.about(run.parts[further])}"))
-        state = parts.go_on(state, classifier.load(folder, trust_code=True), run, further)
+        state = parts.go_on(state, _best(folder), run, further)
         fit(state)
     if state.part < len(run.then):
         show(Note(f"accuracy {parts.accuracy(state):.4g} is enough: what was to follow is passed over"))
     return state
+
+
+def _best(folder: Path) -> Classifier:
+    if ranks.current().count == 1:
+        return classifier.load(folder, trust_code=True)
+    with ranks.current().lent(folder / "best") as best:
+        return classifier.load(best, trust_code=True)
 
 
 def _warn(index: Index, run: RunSettings, show: Show) -> None:
@@ -260,27 +328,29 @@ def _fit(
     folder: Path, run: RunSettings, state: State, material: Material, show: Show, *, started: float, stop_at_end: bool
 ) -> None:
     """One part; `started` is when the first one began, had training never been stopped."""
+    together = ranks.current()
     saved_at, saving_s, plan = time.monotonic(), 0.0, preparation.plan(run, material, state.part)
     if state.epoch == state.begun + 1 and not state.step:
         state.begun_s = saved_at - started
     if plan.settings.by_the_clock:
         seconds = run.fit.seconds or 0.0
-        plan = replace(plan, deadline=Deadline(started + seconds, max(0.001, seconds - state.begun_s)))
+        plan = replace(plan, deadline=Deadline(started + seconds, max(0.001, seconds - state.begun_s), together))
     with _stop_asked() as stop:
         for moment in fitting.steps(state, plan, material.training, material.validation):
             show(moment)
-            if isinstance(moment, Epoch):
+            if isinstance(moment, Epoch) and together.first:
                 _record(folder, run, state, moment)
+            stopping = together.any(stop.is_set())
             every_s = saving_s / _SAVING if isinstance(moment, Epoch) else run.fit.checkpoint_every_s or math.inf
             over = isinstance(moment, Epoch) and fitting.finished(state, plan.settings)
-            if over or stop.is_set() or time.monotonic() - saved_at >= every_s:
+            if together.first and (over or stopping or time.monotonic() - saved_at >= every_s):
                 runs.refuse_gone(folder)
                 began = time.monotonic()
                 state.clock_s = began - started
                 checkpoint.save(folder / "last", state)
                 saved_at = time.monotonic()
                 saving_s = saved_at - began
-            if stop.is_set() and (stop_at_end or not parts.ended(run, state)):
+            if stopping and (stop_at_end or not parts.ended(run, state)):
                 raise StoppedError(f"stopped and saved; go on with: noonchi train --resume {folder}")
 
 
@@ -310,10 +380,12 @@ def _record(folder: Path, run: RunSettings, state: State, epoch: Epoch) -> None:
 
 
 def _finish(folder: Path, run: RunSettings, index: Index, material: Material, state: State) -> Run:
-    runs.refuse_gone(folder)
-    if run.record.plots:
+    first = ranks.current().first
+    if first:
+        runs.refuse_gone(folder)
+    if run.record.plots and first:
         report.write_plots(folder, state.history)
-    best = replace(classifier.load(folder, trust_code=True), temperatures={})
+    best = replace(_best(folder), temperatures={})
     runs.refuse_other_heads(folder, best, index)
     best.network.to(run.device.name)
     weights = losses.head_weights(material.objectives)
@@ -323,16 +395,20 @@ def _finish(folder: Path, run: RunSettings, index: Index, material: Material, st
         if run.fit.calibrate and not run.data.validate_on_test:
             temperatures, found = calibrated(best.heads, found)
             best = replace(best, temperatures=temperatures)
-            checkpoint.save_classifier(folder / "best", best)
+            if first:
+                checkpoint.save_classifier(folder / "best", best)
         val = scored(best.heads, found, "val", weights)
-        _keep_answers(folder, "val", index, material.validation, found)
+        if first:
+            _keep_answers(folder, "val", index, material.validation, found)
     if material.test:
         found = answered(best, material.test, "test")
         test = scored(best.heads, found, "test", weights)
-        _keep_answers(folder, "test", index, material.test, found)
+        if first:
+            _keep_answers(folder, "test", index, material.test, found)
     seconds = sum(epoch.seconds for epoch in state.history)
     finished = Run(folder, epochs=len(state.history), seconds=seconds, val=val, test=test)
-    runs.write_result(finished)
+    if first:
+        runs.write_result(finished)
     return finished
 
 

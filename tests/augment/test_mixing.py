@@ -20,14 +20,14 @@ def test_nothing_is_mixed_unless_asked():
 
 def test_mixup_blends_each_picture_with_its_partner():
     made = mixing(mixup=1.0)
-    mixed = made.apply(numbered())
+    mixed = made.apply(numbered(), numbered()[made.order])
     expected = torch.lerp(torch.arange(6.0), torch.from_numpy(made.order).float(), made.share)
     assert torch.allclose(mixed[:, 0, 3, 3], expected)
 
 
 def test_cutmix_takes_the_share_s_area_from_the_partner():
     made = mixing(seed=3, cutmix=1.0)
-    mixed = made.apply(numbered())
+    mixed = made.apply(numbered(), numbered()[made.order])
     for at in range(6):
         other = int(made.order[at])
         if other != at:

@@ -1,8 +1,9 @@
 """What is drawn for a batch: moves as matrices, levels as tables, and rectangles that cover a part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from noonchi.augment import policy
 from noonchi.augment.moves import Floats, Images, Moves
@@ -26,6 +27,16 @@ class Draws:
     """For each picture rows, columns and levels of a rectangle that covers it, or None."""
     fill: str = "nearest"
     fill_level: int = 0
+
+    def only(self, some: npt.NDArray[np.int64]) -> "Draws":
+        """What was drawn for some of the pictures."""
+        tables = None if self.tables is None else self.tables[some]
+        return replace(
+            self,
+            matrices=self.matrices[some],
+            tables=tables,
+            erased=tuple(self.erased[at] for at in some) if self.erased else (),
+        )
 
 
 def draw(

@@ -24,11 +24,10 @@ class Mixing:
     rectangle: tuple[slice, slice] | None
     """Rows and columns that come from the other picture; None blends all of both."""
 
-    def apply(self, images_nchw: "torch.Tensor") -> "torch.Tensor":
-        """The mixed pictures, floats (n, channels, height, width)."""
+    def apply(self, images_nchw: "torch.Tensor", others: "torch.Tensor") -> "torch.Tensor":
+        """Pictures mixed with those that `order` names, both floats (n, channels, height, width)."""
         import torch
 
-        others = images_nchw[torch.from_numpy(self.order).to(images_nchw.device)]
         if self.rectangle is None:
             return torch.lerp(images_nchw, others, self.share)
         rows, columns = self.rectangle

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from noonchi import files, pixels
+from noonchi import files, pixels, ranks
 from noonchi.cache import entries
 from noonchi.cache.entries import FRAMES, HASHES, MANIFEST, Kept, clear, kept
 from noonchi.errors import SettingsError
+from noonchi.ranks import Ranks
 from noonchi.settings import PixelSettings
 from noonchi.sources.index import Index
 from noonchi.sources.scan import content_hash
@@ -100,7 +101,8 @@ def decode(index: Index, settings: PixelSettings, progress: Progress | None = No
     `cache_folder()/frames`, under a name made from the pictures' content and the settings, and mapped into memory from
     there. A picture that is in frames kept for other data, or for fewer of these, is copied from there. Where that
     folder cannot be written, all are decoded into memory, and the log says so. A picture that cannot be decoded is
-    listed, never replaced. `progress` is called with (done, total), and `tell` with a line before more than 4 GiB are
+    listed, never replaced. Of several processes on a machine each decodes
+    its part. `progress` is called with (done, total), and `tell` with a line before more than 4 GiB are
     kept. Raises SettingsError for more than the disk has room for.
 
     >>> from noonchi import sources
@@ -112,9 +114,10 @@ def decode(index: Index, settings: PixelSettings, progress: Progress | None = No
     if index.array is not None:
         matches = index.array.shape == job.shape
         return job.frames(index.array, {}) if matches else _in_memory(job)
-    place = entries.folder() / _fingerprint(job)
+    place, machine = entries.folder() / _fingerprint(job), ranks.of_machine()
     try:
-        return _kept(place, job) or _build(place, job)
+        there = machine.same(entries.manifest_of(place) is not None)
+        return (_kept(place, job) if there else None) or _build(place, job, machine)
     except OSError as error:
         needed = files.readable(job.bytes)
         _log.warning(
@@ -140,32 +143,32 @@ def _kept(place: Path, job: _Job) -> Frames | None:
     return job.frames(array, {at: _Bad(reason, lasting=True) for at, reason in manifest["unusable"]})
 
 
-def _build(place: Path, job: _Job) -> Frames:
-    with entries.building(place) as private:
-        _weigh(place, job)
-        bad = _write_frames(private / FRAMES, job)
+def _build(place: Path, job: _Job, machine: Ranks) -> Frames:
+    with entries.building(place, machine) as private:
+        begin = machine.of_first(lambda: _begin_frames(private / FRAMES, job))
+        own = machine.agreed(lambda: _write_frames(private / FRAMES, job, machine.part(len(job.index)), begin))
+        bad = {at: one for part in machine.gathered(own) for at, one in part.items()}
         if not all(one.lasting for one in bad.values()):
-            return job.frames(np.load(private / FRAMES), bad)
-        files.write(private / HASHES, "\n".join(job.index.hashes))
-        files.write_json(private / MANIFEST, _manifest(job, (private / FRAMES).stat().st_size, bad))
+            return machine.agreed(lambda: job.frames(np.load(private / FRAMES), bad))
+        machine.of_first(lambda: _conclude(private, job, bad))
     frames = _kept(place, job)
     if frames is None:
         raise OSError(None, "the frames just written cannot be read back")
     return job.frames(frames.array, bad, built=place)
 
 
-def _weigh(place: Path, job: _Job) -> None:
+def _weigh(folder: Path, job: _Job) -> None:
     """Before all are decoded: more than the disk's room is refused, and much is told."""
     count, height, width, _ = job.shape
     what = f"{count:,} decoded pictures of {height}x{width} take {files.readable(job.bytes)}"
-    free = shutil.disk_usage(place.parent).free
+    free = shutil.disk_usage(folder).free
     if job.bytes > free:
         raise SettingsError(
-            f"{what}, and the disk of '{place.parent}' has {files.readable(free)} free. "
+            f"{what}, and the disk of '{folder.parent}' has {files.readable(free)} free. "
             "Lower pixels.size, make room, or let NOONCHI_CACHE name a folder on another disk."
         )
     if job.tell and job.bytes > _LARGE:
-        job.tell(f"{what}, kept in '{place.parent}'; a lower pixels.size takes less")
+        job.tell(f"{what}, kept in '{folder.parent}'; a lower pixels.size takes less")
 
 
 def _manifest(job: _Job, size: int, bad: Mapping[int, _Bad]) -> dict[str, Any]:
@@ -173,14 +176,27 @@ def _manifest(job: _Job, size: int, bad: Mapping[int, _Bad]) -> dict[str, Any]:
     return job.made | about | {"unusable": [(at, one.reason) for at, one in sorted(bad.items())]}
 
 
-def _write_frames(path: Path, job: _Job) -> dict[int, _Bad]:
-    """Write an .npy file from start to end: there a full disk is an error; in a mapped file it kills the process."""
-    bad: dict[int, _Bad] = {}
-    blank = np.zeros(job.shape[1:], np.uint8)
+def _begin_frames(path: Path, job: _Job) -> int:
+    """Write an .npy file's header; where the frames begin."""
+    _weigh(path.parent, job)
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": job.shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for at, frame in enumerate(_decoded(job, _already_decoded(job))):
+        return file.tell()
+
+
+def _conclude(private: Path, job: _Job, bad: Mapping[int, _Bad]) -> None:
+    files.write(private / HASHES, "\n".join(job.index.hashes))
+    files.write_json(private / MANIFEST, _manifest(job, (private / FRAMES).stat().st_size, bad))
+
+
+def _write_frames(path: Path, job: _Job, some: slice, begin: int) -> dict[int, _Bad]:
+    """Write some frames of an .npy file: so a full disk is an error; in a mapped file it kills the process."""
+    bad: dict[int, _Bad] = {}
+    blank = np.zeros(job.shape[1:], np.uint8)
+    with path.open("r+b") as file:
+        file.seek(begin + some.start * blank.nbytes)
+        for at, frame in enumerate(_decoded(job, _already_decoded(job), some), some.start):
             if isinstance(frame, _Bad):
                 bad[at] = frame
             file.write((blank if isinstance(frame, _Bad) else frame).tobytes())
@@ -204,7 +220,7 @@ def _already_decoded(job: _Job) -> dict[str, Frame]:
 def _in_memory(job: _Job) -> Frames:
     array = np.zeros(job.shape, np.uint8)
     bad: dict[int, _Bad] = {}
-    for at, frame in enumerate(_decoded(job, {})):
+    for at, frame in enumerate(_decoded(job, {}, slice(0, len(job.index)))):
         if isinstance(frame, _Bad):
             bad[at] = frame
         else:
@@ -212,8 +228,8 @@ def _in_memory(job: _Job) -> Frames:
     return job.frames(array, bad)
 
 
-def _decoded(job: _Job, already: Mapping[str, Frame]) -> Iterator[Frame | _Bad]:
-    """Each picture in order, or why it is not usable."""
+def _decoded(job: _Job, already: Mapping[str, Frame], among: slice) -> Iterator[Frame | _Bad]:
+    """Each of some pictures in order, or why it is not usable."""
 
     def one(at: int) -> Frame | _Bad:
         if job.index.array is not None:
@@ -221,15 +237,16 @@ def _decoded(job: _Job, already: Mapping[str, Frame]) -> Iterator[Frame | _Bad]:
         content = job.index.hashes[at]
         return already[content] if content in already else _read(pictures[at], content, job.settings)
 
-    total, pictures = len(job.index), job.index.files or job.index.packed or ()
-    pool = ThreadPoolExecutor(os.cpu_count())  # Pillow decodes and resizes without the interpreter's lock
+    pictures = job.index.encoded
+    threads = max(1, (os.cpu_count() or 1) // ranks.on_machine())
+    pool = ThreadPoolExecutor(threads)  # Pillow decodes and resizes without the interpreter's lock
     try:
-        for start in range(0, total, _AHEAD):
-            some = range(start, min(start + _AHEAD, total))
+        for start in range(among.start, among.stop, _AHEAD):
+            some = range(start, min(start + _AHEAD, among.stop))
             for at, frame in zip(some, pool.map(one, some), strict=True):
                 yield frame
                 if job.progress:
-                    job.progress(at + 1, total)
+                    job.progress(at + 1 - among.start, among.stop - among.start)
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt does not wait for what was queued
 

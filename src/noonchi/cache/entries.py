@@ -5,7 +5,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from noonchi import files
 from noonchi.errors import RunError
+from noonchi.ranks import ALONE, Ranks
 
 FRAMES, FEATURES, HASHES, MANIFEST = "frames.npy", "features.npy", "hashes.txt", "manifest.json"
 
@@ -76,11 +77,19 @@ def clear(entries: Iterable[Kept]) -> list[Kept]:
 
 
 @contextmanager
-def building(place: Path) -> Iterator[Path]:
+def building(place: Path, machine: Ranks = ALONE) -> Iterator[Path]:
     """A private folder beside an entry; at the end, if a manifest lies in it, it gets the entry's name.
 
-    Whoever is first of several processes wins. What builds of this entry left when they were killed is removed.
+    Whoever is first of several processes wins, but for those of `machine`, which build it together. What builds of this
+    entry left when they were killed is removed.
     """
+    with ExitStack() as mine:
+        yield machine.of_first(lambda: mine.enter_context(_building(place)))
+    machine.wait()
+
+
+@contextmanager
+def _building(place: Path) -> Iterator[Path]:
     for leftover in _places():
         build = _BUILD.fullmatch(leftover.name)
         if build and build[1] == place.name:

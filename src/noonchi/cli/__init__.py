@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from noonchi import ranks
 from noonchi.cli.arithmetic import conv
 from noonchi.cli.cached import cache_
 from noonchi.cli.checking import check
@@ -42,6 +43,8 @@ def main() -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # without a home it would tell where it keeps its own files
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what this terminal cannot show
+    if ranks.started().count > 1:  # torch would warn, in each, of what `forward` asks for
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     code = _run()
     gc.freeze()  # or the interpreter goes through all that is left, half a second after a training, to give it back
     sys.exit(code)
@@ -75,6 +78,7 @@ def _run() -> int:
     except Exception:
         code, line = 1, f"this is a bug of noonchi's; please report it with these lines:\n{traceback.format_exc()}"
     if line:
+        ranks.tell_failure(line, code)
         with suppress(OSError):  # the terminal may be closed by now, the disk of a file full
             click.echo(f"noonchi: {line}", err=True)
     return code

@@ -23,6 +23,7 @@ from noonchi.results import printable
 @click.option("--size", type=int, help="Pixels a side that pictures are brought to.")
 @click.option("--seed", type=int, help="Every draw is a function of it.")
 @click.option("--device", help="auto, cpu, cuda or mps.")
+@click.option("--devices", type=click.IntRange(min=1), help="Processes to train in, such as one a GPU.")
 @click.option("--budget", metavar="TIME", help="What all may take, such as 90s, 2m or 1h: the best for that time.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder; runs/DATA-RECIPE-N if not given.")
 @overrides_option("A CSV of pictures to drop or relabel, as noonchi check writes it.")
@@ -31,7 +32,14 @@ from noonchi.results import printable
 @TRUST
 @JSON
 def train(
-    data: str | None, recipe: str | None, resume: Path | None, trust_code: bool, as_json: bool, **options: Any
+    data: str | None,
+    recipe: str | None,
+    *,
+    resume: Path | None,
+    devices: int | None,
+    trust_code: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train a classifier on DATA and test it once.
 
@@ -46,8 +54,11 @@ def train(
         raise SettingsError(f"--resume changes nothing else, but {', '.join(given)} came; leave it out.")
     if resume is None and data is None:
         raise click.UsageError("DATA is missing: a folder of pictures, or a built-in name such as digits.")
+    if devices and devices > 1:
+        _in_processes(devices)
+        return
     began = time.monotonic()
-    from noonchi import runs, settings, training
+    from noonchi import ranks, runs, settings, training
 
     if options["budget"]:
         budget_s = settings.duration_s(options["budget"])
@@ -58,6 +69,8 @@ def train(
             run = training.resume(resume, trust_code=trust_code)
         else:
             run = training.train(str(data), recipe, trust_code=trust_code, **options)
+    if not ranks.started().first:
+        return
     if as_json:
         print_json(run.to_json())
         return
@@ -68,6 +81,15 @@ def train(
     if (page := run.folder / runs.REPORT).exists():
         click.echo(f"report in {printable(str(page))}")
     click.echo(f"next: noonchi predict {printable(str(run.folder))} PICTURE...")
+
+
+def _in_processes(count: int) -> None:
+    """Run the command that was given in so many processes."""
+    from noonchi import launching, ranks
+
+    if ranks.started().count > 1:
+        raise SettingsError("--devices starts processes, and torchrun has done so already; leave it out.")
+    launching.run(count, [*sys.argv[1:], "--devices", "1"])  # of two, click takes the last one
 
 
 @click.command()

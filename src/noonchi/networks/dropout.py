@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 class Dropout(nn.Dropout):
@@ -16,9 +17,18 @@ class Dropout(nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """The values kept, (any shape) as the input's."""
-        if not self.training or input.device.type != "cpu":
+        if input.device.type != "cpu":
             return super().forward(input)
-        return input * _mask(input, self.p, torch.int8 if (self.p * 2**8).is_integer() else torch.int16)
+        return dropped(input, self.p, self.training)
+
+
+def dropped(input: Tensor, p: float, training: bool) -> Tensor:
+    """What `Dropout` gives on a processor; known to torch as one of the functions that may be overridden."""
+    if has_torch_function_unary(input):
+        return handle_torch_function(dropped, (input,), input, p, training)
+    if not training:
+        return input
+    return input * _mask(input, p, torch.int8 if (p * 2**8).is_integer() else torch.int16)
 
 
 def _mask(like: Tensor, share: float, number: torch.dtype) -> Tensor:

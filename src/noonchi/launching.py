@@ -1,0 +1,77 @@
+"""A command in several processes of this machine, started and watched by PyTorch's torchrun."""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from noonchi import ranks
+from noonchi.errors import NoonchiError, RunError, StoppedError
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+_PATIENCE_S = 120
+"""For processes that were asked to stop to save what they have."""
+
+
+class ProcessError(NoonchiError):
+    """One of the processes has ended by an error of its own, or was killed."""
+
+    def __init__(self, told: str, exit_code: int) -> None:
+        super().__init__(told)
+        self.exit_code = exit_code
+
+
+def run(processes: int, arguments: list[str]) -> None:
+    """Run `noonchi ARGUMENTS` in so many processes; the first one speaks.
+
+    Each takes its share of the threads of this machine, or its graphics processor. When one of them ends by an error,
+    the others are stopped. Raises ProcessError, which names it, or says nothing where the first one has said all, and
+    StoppedError where a signal asked to stop.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it would tell at length of every end
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // processes)))
+    with tempfile.TemporaryDirectory() as others:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            run_id=uuid4().hex,
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(others, redirects=dict.fromkeys(range(1, processes), Std.ALL)),
+            shutdown_timeout=_PATIENCE_S,
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", "noonchi", *arguments)
+        except ChildFailedError as error:
+            raise _blame(error.failures, processes) from None
+        except SignalException as error:
+            raise StoppedError(f"stopped by {error.sigval.name}.") from None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _blame(failures: Mapping[int, "ProcessFailure"], processes: int) -> ProcessError:
+    told = {number: one.error_file_data for number, one in failures.items() if one.error_file != "<N/A>"}
+    own = {number: one for number, one in told.items() if not one["message"].startswith(ranks.LOST)}
+    if 0 in own:
+        return ProcessError("", own[0]["exit_code"])
+    for number, one in own.items():
+        return ProcessError(f"process {number} of {processes}: {one['message']}", one["exit_code"])
+    killed = {number: one for number, one in failures.items() if one.exitcode < 0 and one.exitcode != -signal.SIGTERM}
+    number, failure = next(iter((killed or failures).items()))
+    how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with code {failure.exitcode}"
+    return ProcessError(f"process {number} of {processes} {how}; the others were stopped.", RunError.exit_code)
