@@ -36,6 +36,8 @@ _LARGE = 4 * 2**30
 """Bytes of frames that are told of before they are made, as they take their time and the disk's room."""
 _AHEAD = 512
 """Frames decoded and not yet written, at most: threads may be faster than the disk, and memory has an end."""
+_SHARDS_AHEAD = 4
+"""Shards that may be fetched while pictures of the first of them are decoded."""
 
 _log = logging.getLogger("noonchi")
 
@@ -174,15 +176,18 @@ def _manifest(job: _Job, size: int, bad: Mapping[int, _Bad]) -> dict[str, Any]:
 
 
 def _write_frames(path: Path, job: _Job) -> dict[int, _Bad]:
-    """Write an .npy file from start to end: there a full disk is an error; in a mapped file it kills the process."""
+    """Write an .npy file through writes: there a full disk is an error; in a mapped file it kills the process."""
     bad: dict[int, _Bad] = {}
     blank = np.zeros(job.shape[1:], np.uint8)
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": job.shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for at, frame in enumerate(_decoded(job, _already_decoded(job))):
+        begin = file.tell()
+        for at, frame in _decoded(job, _already_decoded(job)):
             if isinstance(frame, _Bad):
                 bad[at] = frame
+            if begin + at * blank.nbytes != file.tell():  # a seek, even to where the file is, would empty its buffer
+                file.seek(begin + at * blank.nbytes)
             file.write((blank if isinstance(frame, _Bad) else frame).tobytes())
         file.flush()
         os.fsync(file.fileno())
@@ -204,7 +209,7 @@ def _already_decoded(job: _Job) -> dict[str, Frame]:
 def _in_memory(job: _Job) -> Frames:
     array = np.zeros(job.shape, np.uint8)
     bad: dict[int, _Bad] = {}
-    for at, frame in enumerate(_decoded(job, {})):
+    for at, frame in _decoded(job, {}):
         if isinstance(frame, _Bad):
             bad[at] = frame
         else:
@@ -212,8 +217,8 @@ def _in_memory(job: _Job) -> Frames:
     return job.frames(array, bad)
 
 
-def _decoded(job: _Job, already: Mapping[str, Frame]) -> Iterator[Frame | _Bad]:
-    """Each picture in order, or why it is not usable."""
+def _decoded(job: _Job, already: Mapping[str, Frame]) -> Iterator[tuple[int, Frame | _Bad]]:
+    """Each picture once, with its position, or why it is not usable; pictures of one shard one after another."""
 
     def one(at: int) -> Frame | _Bad:
         if job.index.array is not None:
@@ -221,17 +226,30 @@ def _decoded(job: _Job, already: Mapping[str, Frame]) -> Iterator[Frame | _Bad]:
         content = job.index.hashes[at]
         return already[content] if content in already else _read(pictures[at], content, job.settings)
 
-    total, pictures = len(job.index), job.index.files or job.index.packed or ()
+    total, pictures, order = len(job.index), job.index.encoded, job.index.reading_order
+    needed = _needed_shards(job.index, already)
     pool = ThreadPoolExecutor(os.cpu_count())  # Pillow decodes and resizes without the interpreter's lock
     try:
         for start in range(0, total, _AHEAD):
-            some = range(start, min(start + _AHEAD, total))
-            for at, frame in zip(some, pool.map(one, some), strict=True):
-                yield frame
+            if job.index.shards is not None:
+                begun = int(np.searchsorted(needed, job.index.shards[order[start]]))
+                job.index.prepare(needed[begun : begun + _SHARDS_AHEAD].tolist())
+            some = order[start : start + _AHEAD].tolist()
+            for done, at, frame in zip(range(start, total), some, pool.map(one, some), strict=False):
+                yield at, frame
                 if job.progress:
-                    job.progress(at + 1, total)
+                    job.progress(done + 1, total)
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt does not wait for what was queued
+
+
+def _needed_shards(index: Index, already: Mapping[str, Frame]) -> npt.NDArray[np.int32]:
+    """Those that hold a picture that is not decoded already, ascending."""
+    if index.shards is None:
+        return np.empty(0, np.int32)
+    if not already:
+        return np.unique(index.shards)
+    return np.unique(index.shards[np.array([content not in already for content in index.hashes], dtype=bool)])
 
 
 def _read(picture: Path | bytes, content: str, settings: PixelSettings) -> Frame | _Bad:
