@@ -37,7 +37,7 @@ _LARGE = 4 * 2**30
 _AHEAD = 512
 """Frames decoded and not yet written, at most: threads may be faster than the disk, and memory has an end."""
 _SHARDS_AHEAD = 4
-"""Shards that may be fetched while pictures of the first of them are decoded."""
+"""Shards that are fetched while pictures of those before them are decoded."""
 
 _log = logging.getLogger("noonchi")
 
@@ -232,8 +232,8 @@ def _decoded(job: _Job, already: Mapping[str, Frame]) -> Iterator[tuple[int, Fra
     try:
         for start in range(0, total, _AHEAD):
             if job.index.shards is not None:
-                begun = int(np.searchsorted(needed, job.index.shards[order[start]]))
-                job.index.prepare(needed[begun : begun + _SHARDS_AHEAD].tolist())
+                first, last = np.searchsorted(needed, job.index.shards[order[start : start + _AHEAD][[0, -1]]])
+                job.index.prepare(needed[first : last + _SHARDS_AHEAD].tolist())
             some = order[start : start + _AHEAD].tolist()
             for done, at, frame in zip(range(start, total), some, pool.map(one, some), strict=False):
                 yield at, frame

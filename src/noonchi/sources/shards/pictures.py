@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import overload
+from typing import Protocol, overload
 
 import numpy as np
 
@@ -16,12 +16,22 @@ from noonchi.sources.shards.table import Table
 _ANEW = "Write the shards anew with noonchi shard, or restore them from a copy."
 
 
+class Reader(Protocol):
+    """Shards that are at hand, or come when they are asked for."""
+
+    def read(self, number: int, offset: int, length: int) -> bytes:
+        """Bytes of a shard, fewer where it ends before. Raises DataError where it cannot be had."""
+
+    def prepare(self, shards: Sequence[int], /) -> None:
+        """Have shards fetched in the background."""
+
+
 class Pictures(Packed):
     """The pictures of an index, in its order. May be read by several threads."""
 
-    def __init__(self, table: Table, shelf: Shelf, told: str) -> None:
+    def __init__(self, table: Table, reader: Reader, told: str) -> None:
         """`told` is where the shards are, in errors."""
-        self._table, self._shelf, self._told = table, shelf, told
+        self._table, self._reader, self._told = table, reader, told
 
     def __len__(self) -> int:
         return len(self._table.ids)
@@ -36,7 +46,7 @@ class Pictures(Packed):
             return Some(self, np.arange(len(self), dtype=np.int64)[at])
         table = self._table
         number = int(table.shard[at])
-        content = self._shelf.read(number, int(table.offset[at]), int(table.length[at]))
+        content = self._reader.read(number, int(table.offset[at]), int(table.length[at]))
         if blake2b(content, digest_size=16).digest() != table.contents[at].tobytes():
             raise DataError(
                 f"picture '{table.ids[at]}' in shard '{table.shards[number].name}' of '{self._told}' is not the one "
@@ -46,7 +56,7 @@ class Pictures(Packed):
 
     def prepare(self, shards: Sequence[int]) -> None:
         """Have shards fetched in the background; those at hand are there already."""
-        self._shelf.prepare(shards)
+        self._reader.prepare(shards)
 
 
 def in_folder(folder: Path, table: Table) -> Shelf:

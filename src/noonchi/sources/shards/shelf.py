@@ -2,10 +2,11 @@
 
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -127,6 +128,8 @@ class _File:
         self.path = path
         self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._lock = threading.Lock()
+        self.close = weakref.finalize(self, os.close, self._descriptor)
+        """Also where it is forgotten."""
 
     def read(self, offset: int, length: int) -> bytes:
         if hasattr(os, "pread"):
@@ -134,8 +137,3 @@ class _File:
         with self._lock:  # Windows reads only from where the file is
             os.lseek(self._descriptor, offset, os.SEEK_SET)
             return os.read(self._descriptor, length)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            os.close(self._descriptor)
-        self._descriptor = -1

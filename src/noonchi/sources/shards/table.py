@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,25 +104,29 @@ def encoded(table: Table) -> bytes:
 def read(path: Path, told: str) -> Table:
     """The table in a file; `told` is what an error calls it. Raises DataError for anything but a sound index."""
     pa = arrow()
+    with path.open("rb") as start:
+        if start.read(4) != b"PAR1":
+            raise _no_index(told)
     try:
-        with pa.parquet.ParquetFile(path, memory_map=True) as file:
+        with pa.parquet.ParquetFile(path) as file:
             return _table(file, told)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise _damaged(told, reason(error)) from None
 
 
 def _table(file: "pq.ParquetFile", told: str) -> Table:
+    pa, count = arrow(), file.metadata.num_rows
     about = _about(file, told)
     shards = tuple(Shard(*one) for one in about["shards"])
-    _refuse_shards(shards, file.metadata.num_rows, told)
+    _refuse_shards(shards, count, told)
     hashes = _digests(file, "hash")
     table = Table(
         name=str(about["name"]),
         shards=shards,
-        ids=Ids(_column(file, "id", "string")),
+        ids=Ids(pa.chunked_array(list(_parts(file, "id", "string")))),
         hashes=hashes,
         contents=_digests(file, "content") if "content" in file.schema_arrow.names else hashes,
-        splits=np.array(SPLIT_ORDER)[_codes(file, "split", SPLIT_ORDER)],
+        splits=_filled(file, _chosen(file, "split", SPLIT_ORDER, np.array(SPLIT_ORDER)), np.empty(count, "<U5")),
         columns={name: _label(file, name, one) for name, one in about["columns"].items()},
         shard=_numbers(file, "shard", "int32"),
         offset=_numbers(file, "offset", "int64"),
@@ -137,7 +141,7 @@ def _about(file: "pq.ParquetFile", told: str) -> Any:
         about = json.loads(file.schema_arrow.metadata[b"noonchi"])
         found = about["format"]
     except (TypeError, KeyError, ValueError):
-        raise DataError(f"'{told}' is no index of noonchi's; give what noonchi shard wrote.") from None
+        raise _no_index(told) from None
     if found != FORMAT:
         raise DataError(f"'{told}' has format {found!r}, this noonchi reads {FORMAT}; update noonchi, or shard anew.")
     return about
@@ -161,10 +165,16 @@ def _refuse_places(table: Table, told: str) -> None:
     sizes = np.array([one.size for one in table.shards], np.int64)
     if table.shard.min() < 0 or table.shard.max() >= len(sizes):
         raise _damaged(told, "a picture lies in a shard that it does not name")
-    beyond = table.offset > sizes[table.shard] - table.length
-    wrong = np.flatnonzero((table.offset < HEADER) | (table.length < 1) | (table.length > _LARGEST) | beyond)
-    if len(wrong):
-        raise _damaged(told, f"picture '{table.ids[int(wrong[0])]}' lies outside of its shard")
+    for start in range(0, len(table.shard), _ROWS):  # a whole column of each of these would be as large as the table
+        shard, offset, length = (one[start : start + _ROWS] for one in (table.shard, table.offset, table.length))
+        wrong = (offset < HEADER) | (length < 1) | (length > _LARGEST) | (offset > sizes[shard] - length)
+        if wrong.any():
+            at = start + int(np.flatnonzero(wrong)[0])
+            raise _damaged(told, f"picture '{table.ids[at]}' lies outside of its shard")
+
+
+def _no_index(told: str) -> DataError:
+    return DataError(f"'{told}' is no index of shards; give the folder, or the address, that noonchi shard wrote to.")
 
 
 def _damaged(told: str, why: str) -> DataError:
@@ -185,22 +195,44 @@ def _dictionary(codes: npt.NDArray[Any], texts: Sequence[str]) -> "pa.Dictionary
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(texts, pa.string()))
 
 
-def _column(file: "pq.ParquetFile", name: str, kind: str) -> "pa.ChunkedArray":
-    """A whole column. Raises ValueError where it is of another type or has gaps."""
-    found = file.read([name], use_threads=False).column(0)
-    if str(found.type) != kind or found.null_count:
-        raise ValueError(f"column '{name}' is of type {found.type} with {found.null_count} gaps, expected {kind}")
-    return found
+def _parts(file: "pq.ParquetFile", name: str, kind: str) -> Iterator["pa.Array"]:
+    """A column, a group of rows at a time: what is not yet unpacked takes little memory.
+
+    Raises ValueError where it is missing, of another type or has gaps.
+    """
+    if name not in file.schema_arrow.names:
+        raise ValueError(f"it has no column '{name}'")
+    for group in range(file.num_row_groups):
+        found = file.read_row_group(group, [name], use_threads=False).column(0)
+        if str(found.type) != kind or found.null_count:
+            raise ValueError(f"column '{name}' is of type {found.type} with {found.null_count} gaps, expected {kind}")
+        yield from found.chunks
+
+
+def _filled(file: "pq.ParquetFile", parts: Iterable[npt.NDArray[Any]], empty: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """One array from parts, which are gone by then. Raises ValueError where they are too few or too many."""
+    filled = 0
+    for part in parts:
+        empty[filled : filled + len(part)] = part
+        filled += len(part)
+    if filled != file.metadata.num_rows:
+        raise ValueError("its columns differ in length")
+    return empty
 
 
 def _numbers(file: "pq.ParquetFile", name: str, kind: str) -> npt.NDArray[Any]:
-    return np.concatenate([chunk.to_numpy() for chunk in _column(file, name, kind).chunks])
+    parts = (_values(part, kind) for part in _parts(file, name, kind))
+    return _filled(file, parts, np.empty(file.metadata.num_rows, kind))
+
+
+def _values(part: "pa.Array", kind: str) -> npt.NDArray[Any]:
+    """As pyarrow's own `to_numpy`, which first imports pandas where that is installed: a second, and 40 MB."""
+    return np.frombuffer(part.buffers()[1], kind)[part.offset : part.offset + len(part)]
 
 
 def _digests(file: "pq.ParquetFile", name: str) -> Digests:
-    chunks = _column(file, name, "fixed_size_binary[16]").chunks
-    parts = [np.frombuffer(one.buffers()[1], np.uint8)[16 * one.offset :][: 16 * len(one)] for one in chunks]
-    return np.concatenate(parts).reshape(-1, 16)
+    parts = (_values(part, "V16") for part in _parts(file, name, "fixed_size_binary[16]"))
+    return _filled(file, parts, np.empty(file.metadata.num_rows, "V16")).view(np.uint8).reshape(-1, 16)
 
 
 def _label(file: "pq.ParquetFile", name: str, about: Mapping[str, Any]) -> Column:
@@ -217,15 +249,16 @@ def _texts(found: Any) -> tuple[str, ...]:
 
 def _codes(file: "pq.ParquetFile", name: str, texts: Sequence[str]) -> Codes:
     """Each picture's place in `texts`, whatever the file's own dictionaries are. Raises KeyError for another text."""
+    return _filled(file, _chosen(file, name, texts, np.arange(len(texts))), np.empty(file.metadata.num_rows, np.int64))
+
+
+def _chosen(
+    file: "pq.ParquetFile", name: str, texts: Sequence[str], values: npt.NDArray[Any]
+) -> Iterator[npt.NDArray[Any]]:
     number = {text: at for at, text in enumerate(texts)}
-    column = _column(file, name, "dictionary<values=string, indices=int32, ordered=0>")
-    return np.concatenate([*_of_chunks(column, number)])
-
-
-def _of_chunks(column: "pa.ChunkedArray", number: Mapping[str, int]) -> Iterator[Codes]:
-    for chunk in column.chunks:
-        known = np.array([number[text] for text in chunk.dictionary.to_pylist()], np.int64)
-        yield known[chunk.indices.to_numpy()]
+    for part in _parts(file, name, "dictionary<values=string, indices=int32, ordered=0>"):
+        known = np.array([number[text] for text in part.dictionary.to_pylist()], np.int64)
+        yield values[known[_values(part.indices, "int32")]]
 
 
 def hashes(table: Table) -> Hashes:
