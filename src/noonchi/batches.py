@@ -11,18 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noonchi import augment, cache, files, pixels, ranks
+from noonchi import augment, cache, files, pixels, ranks, sources
 from noonchi.augment import Draws
 from noonchi.device import counted_seed
-from noonchi.errors import DataError
 from noonchi.pixels import Images
 from noonchi.ranks import ALONE, Ranks
 from noonchi.results import Head, Note, Reading, Split
 from noonchi.settings import AugmentSettings, PixelSettings, RunSettings
 from noonchi.sources import Index
-
-_SHOWN = 10
-"""Unusable pictures named one by one."""
 
 
 class Mixed(NamedTuple):
@@ -266,18 +262,10 @@ def frames_of(index: Index, run: RunSettings, show: Callable[[Note | Reading], N
     if frames.built:
         size = files.readable(frames.array.nbytes)
         show(Note(f"{len(index):,} decoded pictures kept: {size} in '{frames.built}'; noonchi cache lists what is"))
-    unusable = [*index.unusable, *frames.unusable]
-    for name, reason in unusable[:_SHOWN]:
-        show(Note(f"not usable: {name}: {reason}"))
-    if len(unusable) > _SHOWN:
-        show(Note(f"not usable: {len(unusable) - _SHOWN} more"))
-    total = int(frames.usable.sum()) + len(unusable)
-    if len(unusable) > run.data.max_unusable * total:
-        name, reason = unusable[0]
-        raise DataError(
-            f"{len(unusable)} of {total} pictures cannot be used, first '{name}': {reason}. "
-            "Mend or remove them, or allow more with --set data.max_unusable=0.5"
-        )
+    unusable = (*index.unusable, *frames.unusable)
+    for line in sources.told_unusable(unusable):
+        show(Note(line))
+    sources.refuse_many_unusable(unusable, int(frames.usable.sum()), run.data)
     # the frames stay where they are, perhaps on disk
     splits = np.where(frames.usable, index.splits, "unusable")
-    return frames.array, replace(index, splits=splits, unusable=tuple(unusable))
+    return frames.array, replace(index, splits=splits, unusable=unusable)

@@ -230,6 +230,23 @@ def readable(size: int) -> str:
     return f"{size} bytes"
 
 
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine, by its number, still runs; where that cannot be asked, no.
+
+    >>> is_alive(os.getpid())
+    True
+    """
+    if os.name != "posix":
+        return False  # Windows refuses to remove a file that a living process holds open
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def cache_folder() -> Path:
     """Where noonchi keeps what it can make or fetch again: `$NOONCHI_CACHE`, else the user's cache folder."""
     return Path(os.environ.get("NOONCHI_CACHE") or platformdirs.user_cache_path("noonchi"))

@@ -37,6 +37,8 @@ _LARGE = 4 * 2**30
 """Bytes of frames that are told of before they are made, as they take their time and the disk's room."""
 _AHEAD = 512
 """Frames decoded and not yet written, at most: threads may be faster than the disk, and memory has an end."""
+_SHARDS_AHEAD = 4
+"""Shards that are fetched while pictures of those before them are decoded."""
 
 _log = logging.getLogger("noonchi")
 
@@ -190,15 +192,16 @@ def _conclude(private: Path, job: _Job, bad: Mapping[int, _Bad]) -> None:
     files.write_json(private / MANIFEST, _manifest(job, (private / FRAMES).stat().st_size, bad))
 
 
-def _write_frames(path: Path, job: _Job, some: slice, begin: int) -> dict[int, _Bad]:
+def _write_frames(path: Path, job: _Job, among: slice, begin: int) -> dict[int, _Bad]:
     """Write some frames of an .npy file: so a full disk is an error; in a mapped file it kills the process."""
     bad: dict[int, _Bad] = {}
     blank = np.zeros(job.shape[1:], np.uint8)
     with path.open("r+b") as file:
-        file.seek(begin + some.start * blank.nbytes)
-        for at, frame in enumerate(_decoded(job, _already_decoded(job), some), some.start):
+        for at, frame in _decoded(job, _already_decoded(job), among):
             if isinstance(frame, _Bad):
                 bad[at] = frame
+            if begin + at * blank.nbytes != file.tell():  # a seek, even to where the file is, would empty its buffer
+                file.seek(begin + at * blank.nbytes)
             file.write((blank if isinstance(frame, _Bad) else frame).tobytes())
         file.flush()
         os.fsync(file.fileno())
@@ -220,7 +223,7 @@ def _already_decoded(job: _Job) -> dict[str, Frame]:
 def _in_memory(job: _Job) -> Frames:
     array = np.zeros(job.shape, np.uint8)
     bad: dict[int, _Bad] = {}
-    for at, frame in enumerate(_decoded(job, {}, slice(0, len(job.index)))):
+    for at, frame in _decoded(job, {}, slice(0, len(job.index))):
         if isinstance(frame, _Bad):
             bad[at] = frame
         else:
@@ -228,8 +231,8 @@ def _in_memory(job: _Job) -> Frames:
     return job.frames(array, bad)
 
 
-def _decoded(job: _Job, already: Mapping[str, Frame], among: slice) -> Iterator[Frame | _Bad]:
-    """Each of some pictures in order, or why it is not usable."""
+def _decoded(job: _Job, already: Mapping[str, Frame], among: slice) -> Iterator[tuple[int, Frame | _Bad]]:
+    """Some of the pictures, in the order they are read best: each once, with its position, or why it is not usable."""
 
     def one(at: int) -> Frame | _Bad:
         if job.index.array is not None:
@@ -237,18 +240,31 @@ def _decoded(job: _Job, already: Mapping[str, Frame], among: slice) -> Iterator[
         content = job.index.hashes[at]
         return already[content] if content in already else _read(pictures[at], content, job.settings)
 
-    pictures = job.index.encoded
+    pictures, order = job.index.encoded, job.index.reading_order[among]
+    needed = _needed_shards(job.index, already)
     threads = max(1, (os.cpu_count() or 1) // ranks.on_machine())
     pool = ThreadPoolExecutor(threads)  # Pillow decodes and resizes without the interpreter's lock
     try:
-        for start in range(among.start, among.stop, _AHEAD):
-            some = range(start, min(start + _AHEAD, among.stop))
-            for at, frame in zip(some, pool.map(one, some), strict=True):
-                yield frame
+        for start in range(0, len(order), _AHEAD):
+            if job.index.shards is not None:
+                first, last = np.searchsorted(needed, job.index.shards[order[start : start + _AHEAD][[0, -1]]])
+                job.index.prepare(needed[first : last + _SHARDS_AHEAD].tolist())
+            some = order[start : start + _AHEAD].tolist()
+            for done, at, frame in zip(range(start, len(order)), some, pool.map(one, some), strict=False):
+                yield at, frame
                 if job.progress:
-                    job.progress(at + 1 - among.start, among.stop - among.start)
+                    job.progress(done + 1, len(order))
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt does not wait for what was queued
+
+
+def _needed_shards(index: Index, already: Mapping[str, Frame]) -> npt.NDArray[np.int32]:
+    """Those that hold a picture that is not decoded already, ascending."""
+    if index.shards is None:
+        return np.empty(0, np.int32)
+    if not already:
+        return np.unique(index.shards)
+    return np.unique(index.shards[np.array([content not in already for content in index.hashes], dtype=bool)])
 
 
 def _read(picture: Path | bytes, content: str, settings: PixelSettings) -> Frame | _Bad:

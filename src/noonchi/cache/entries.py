@@ -163,20 +163,8 @@ def _is_ours(place: Path) -> bool:
         return False
     build = _BUILD.fullmatch(place.name)
     if build:
-        return not _is_alive(int(build[2]))
+        return not files.is_alive(int(build[2]))
     return bool(_NAME.fullmatch(place.name)) and any((place / name).exists() for name in _OURS)
-
-
-def _is_alive(process: int) -> bool:
-    if os.name != "posix":
-        return False  # Windows refuses to remove a file that a living process holds open
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _described(place: Path) -> Kept:

@@ -25,6 +25,7 @@ from noonchi.cli.predicting import predict
 from noonchi.cli.reporting import report
 from noonchi.cli.selftesting import selftest
 from noonchi.cli.serving import serve
+from noonchi.cli.sharding import shard
 from noonchi.cli.training import train, val
 from noonchi.cli.tuning import tune
 from noonchi.errors import NoonchiError
@@ -102,6 +103,7 @@ for command in (
     report,
     look,
     check,
+    shard,
     summary,
     conv,
     list_,

@@ -5,14 +5,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from noonchi import files
 from noonchi.errors import DataError, SettingsError, did_you_mean
 from noonchi.settings import DataSettings, HeadSettings
-from noonchi.sources import arrays, builtin, folder, groups, heads, idx, npz, overrides, splits, table
+from noonchi.sources import arrays, builtin, folder, groups, heads, idx, npz, overrides, shards, splits, table
 from noonchi.sources.aligned import aligned
-from noonchi.sources.index import Index, Raw
+from noonchi.sources.index import Column, Index, Labels, Raw
 from noonchi.sources.scan import Progress
-from noonchi.sources.splits import as_index, differences, read_splits, read_unusable, write_splits, write_unusable
+from noonchi.sources.splits import (
+    as_index,
+    differences,
+    read_splits,
+    read_unusable,
+    refuse_many_unusable,
+    told_unusable,
+    write_splits,
+    write_unusable,
+)
 
 __all__ = [
     "Data",
@@ -22,10 +34,13 @@ __all__ = [
     "differences",
     "lasting_name",
     "load",
+    "load_with_columns",
     "picture_paths",
     "read_splits",
     "read_unusable",
+    "refuse_many_unusable",
     "refuse_place",
+    "told_unusable",
     "write_splits",
     "write_unusable",
 ]
@@ -45,7 +60,8 @@ def load(
     """The pictures of a data set, their labels for each head, and their splits; nothing is decoded.
 
     `data` is the name of a built-in data set, else a path: a folder of IDX files, a folder of class folders, a `.csv`
-    or an `.npz`; or (images, labels) as arrays. A name goes before a folder of that name: write `./mnist` for the
+    or an `.npz`; what `noonchi shard` wrote, by its folder or its address; or (images, labels) as arrays. A name goes
+    before a folder of that name: write `./mnist` for the
     folder. `progress` is called with (done, total) as files are looked at. Raises DataError for data that cannot be
     used.
 
@@ -55,35 +71,58 @@ def load(
     >>> index.heads[0].classes, len(index), index.array.shape
     (('0', '1'), 40, (40, 8, 8, 1))
     """
+    return load_with_columns(data, settings, head_settings, progress)[0]
+
+
+def load_with_columns(
+    data: Data,
+    settings: DataSettings | None = None,
+    head_settings: Mapping[str, HeadSettings] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Index, Mapping[str, Column]]:
+    """What `load` gives, and the label columns that its heads were made from."""
     settings = settings or DataSettings()
     asked = head_settings or {}
     raw = _read(data, settings, progress)
     if settings.overrides is not None:
         several = {head.column or name for name, head in asked.items() if head.kind == "labels"}
         raw = overrides.apply(Path(settings.overrides), raw, several)
+    return _settled(raw, settings, asked), raw.columns
+
+
+def _settled(raw: Raw, settings: DataSettings, asked: Mapping[str, HeadSettings]) -> Index:
     made, labels = heads.resolve(raw.columns, asked, raw.ids)
     return Index(
         name=_short(raw.name),
         ids=raw.ids,
         hashes=raw.hashes,
-        splits=splits.complete(raw.splits, groups.keys(raw.hashes, raw.groups), labels.values(), settings),
+        splits=_splits(raw, labels, settings),
         heads=made,
         labels=labels,
         files=raw.files,
         array=raw.array,
         packed=raw.packed,
+        shards=raw.shards,
         unusable=raw.unusable,
         notes=raw.notes + heads.alike(made) + heads.barred(made, asked),
     )
 
 
-def lasting_name(data: str | Path) -> str:
-    """What finds the same data from any working folder: a built-in name as it is, else the whole path.
+def _splits(raw: Raw, labels: Mapping[str, Labels], settings: DataSettings) -> npt.NDArray[np.str_]:
+    if raw.settled and raw.splits is not None:
+        return raw.splits
+    return splits.complete(raw.splits, groups.keys(raw.hashes, raw.groups), labels.values(), settings)
 
-    >>> lasting_name("mnist")
-    'mnist'
+
+def lasting_name(data: str | Path) -> str:
+    """What finds the same data from any working folder: a built-in name or an address as it is, else the whole path.
+
+    >>> lasting_name("mnist"), lasting_name("http://example.org/shards")
+    ('mnist', 'http://example.org/shards')
     """
-    return data if isinstance(data, str) and data in builtin.NAMES else str(Path(data).resolve())
+    if isinstance(data, str) and (data in builtin.NAMES or shards.is_address(data)):
+        return data
+    return str(Path(data).resolve())
 
 
 def refuse_place(option: str, path: Path, data: Data) -> None:
@@ -111,6 +150,8 @@ def _read(data: Data, settings: DataSettings, progress: Progress | None) -> Raw:
         return arrays.read("arrays", {"all": data})
     if isinstance(data, str) and data in builtin.NAMES:
         return builtin.NAMES[data].read()
+    if isinstance(data, str) and shards.is_address(data):
+        return shards.read(data)
     try:
         return _read_path(Path(data), settings, progress)
     except OSError as error:
@@ -120,6 +161,8 @@ def _read(data: Data, settings: DataSettings, progress: Progress | None) -> Raw:
 def _read_path(path: Path, settings: DataSettings, progress: Progress | None) -> Raw:
     if path.is_dir() and idx.is_folder(path):
         return idx.read(path)
+    if shards.is_place(path):
+        return shards.read(path)
     if path.is_dir():
         return folder.read(path, follow_links=settings.follow_links, progress=progress)
     if not path.exists():

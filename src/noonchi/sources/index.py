@@ -16,6 +16,7 @@ Codes = npt.NDArray[np.int64]
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
 """Class numbers (n,), or zeros and ones (n, classes)."""
+Shards = npt.NDArray[np.int32]
 
 SPLITS: Mapping[str, Split] = {
     "train": "train",
@@ -48,9 +49,12 @@ class Raw:
     columns: Mapping[str, Column]
     splits: npt.NDArray[np.str_] | None
     """None where the data come in one piece."""
+    settled: bool = False
+    """Whether `splits` were decided once and for all: no share is taken out of them any more."""
     files: tuple[Path, ...] | None = None
     array: Images | None = None
     packed: Sequence[bytes] | None = None
+    shards: Shards | None = None
     groups: tuple[str, ...] | None = None
     """One a picture, empty for a picture in no group."""
     unusable: tuple[tuple[str, str], ...] = ()
@@ -80,6 +84,8 @@ class Index:
     """uint8 (n, height, width, channels)."""
     packed: Sequence[bytes] | None = None
     """A file's content a picture, read when it is asked for."""
+    shards: Shards | None = None
+    """(n,) The shard that each of `packed` lies in; None where they lie in none."""
     unusable: tuple[tuple[str, str], ...] = ()
     """(id, reason) of what lies in the data but is not a usable picture."""
     notes: tuple[str, ...] = ()
@@ -103,6 +109,17 @@ class Index:
         """The pictures as files or their content; none of an array."""
         return self.files or self.packed or ()
 
+    @property
+    def reading_order(self) -> Codes:
+        """Positions as pictures are read best: those of one shard after one another."""
+        at = np.arange(len(self), dtype=np.int64)
+        return at if self.shards is None else np.argsort(self.shards, kind="stable").astype(np.int64)
+
+    def prepare(self, shards: Sequence[int]) -> None:
+        """Say which shards are read next, so that they are fetched meanwhile."""
+        if isinstance(self.packed, Packed):
+            self.packed.prepare(shards)
+
     def positions(self, split: Split) -> Codes:
         """Positions of a split's pictures, ascending."""
         return np.flatnonzero(self.splits == split).astype(np.int64)
@@ -119,6 +136,7 @@ class Index:
             files=None if self.files is None else tuple(self.files[i] for i in at),
             array=None if self.array is None else self.array[at],
             packed=None if self.packed is None else Some(self.packed, at),
+            shards=None if self.shards is None else self.shards[at],
         )
 
     def sizes(self) -> dict[Split, int]:
@@ -138,8 +156,15 @@ class Index:
         return out
 
 
-class Some(Sequence[bytes]):
-    """Those of a sequence that are at some positions, each read when it is asked for."""
+class Packed(Sequence[bytes]):
+    """Contents of files that lie in shards, each read when it is asked for."""
+
+    def prepare(self, shards: Sequence[int]) -> None:
+        """Ask for shards to be fetched in the background, the first first, as far as there is room for them."""
+
+
+class Some(Packed):
+    """Those of a sequence that are at some positions."""
 
     def __init__(self, whole: Sequence[bytes], at: Codes) -> None:
         self._whole, self._at = whole, at
@@ -153,6 +178,11 @@ class Some(Sequence[bytes]):
     def __getitem__(self, at: slice) -> "Some": ...
     def __getitem__(self, at: int | slice) -> "bytes | Some":
         return Some(self._whole, self._at[at]) if isinstance(at, slice) else self._whole[int(self._at[at])]
+
+    def prepare(self, shards: Sequence[int]) -> None:
+        """As the whole sequence prepares them."""
+        if isinstance(self._whole, Packed):
+            self._whole.prepare(shards)
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -15,6 +15,9 @@ from noonchi.results import Head, HeadKind, inert
 from noonchi.settings import DataSettings, HeadSettings
 from noonchi.sources.index import Index, Labels, in_order
 
+_SHOWN = 10
+"""Unusable pictures named one by one."""
+
 
 def complete(
     given: npt.NDArray[np.str_] | None,
@@ -38,10 +41,12 @@ def complete(
     >>> complete(None, [low, middle, high, middle], [np.zeros(4, np.int64)], DataSettings()).tolist()
     ['val', 'train', 'test', 'train']
     """
-    u = np.array([int(one[:16], 16) for one in keys], dtype=np.uint64) / 2.0**64
     splits = np.full(len(keys), "train", dtype="<U5") if given is None else given.astype("<U5")
     had_some = "train" in splits
     share = 0.0 if settings.validate_on_test or "val" in splits else settings.validation_share
+    if given is not None and not share:
+        return splits
+    u = np.array([int(one[:16], 16) for one in keys], dtype=np.uint64) / 2.0**64
     if given is None:
         splits[u >= 1 - settings.test_share] = "test"
         share *= 1 - settings.test_share
@@ -179,6 +184,27 @@ def read_unusable(path: Path) -> list[tuple[str, str]]:
     if header != ["file", "reason"] or any(len(row) != 2 for row in rows):
         raise files.damaged(path, "its columns must be file and reason, in every row")
     return [(name.removeprefix("'"), reason.removeprefix("'")) for name, reason in rows]
+
+
+def told_unusable(unusable: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each of the first pictures that cannot be used, and one for all others.
+
+    >>> told_unusable([("a.png", "an empty file")])
+    ['not usable: a.png: an empty file']
+    """
+    more = [f"not usable: {len(unusable) - _SHOWN} more"] if len(unusable) > _SHOWN else []
+    return [*(f"not usable: {name}: {reason}" for name, reason in unusable[:_SHOWN]), *more]
+
+
+def refuse_many_unusable(unusable: Sequence[tuple[str, str]], usable: int, settings: DataSettings) -> None:
+    """Raises DataError where more than `data.max_unusable` of all pictures cannot be used."""
+    total = usable + len(unusable)
+    if len(unusable) > settings.max_unusable * total:
+        name, reason = unusable[0]
+        raise DataError(
+            f"{len(unusable)} of {total} pictures cannot be used, first '{name}': {reason}. "
+            "Mend or remove them, or allow more with --set data.max_unusable=0.5"
+        )
 
 
 def differences(index: Index, path: Path) -> str | None:
