@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from noonchi import augment, cache, files, pixels, ranks, sources
+from noonchi import augment, cache, files, pixels, ranks, sources, stream
 from noonchi.augment import Draws
 from noonchi.device import counted_seed
 from noonchi.pixels import Images
@@ -19,6 +21,7 @@ from noonchi.ranks import ALONE, Ranks
 from noonchi.results import Head, Note, Reading, Split
 from noonchi.settings import AugmentSettings, PixelSettings, RunSettings
 from noonchi.sources import Index
+from noonchi.stream import Stream
 
 
 class Mixed(NamedTuple):
@@ -38,6 +41,11 @@ class Part(NamedTuple):
     """How many; where there are none, the process has one all the same, which counts for nothing."""
     of: int
     """Pictures of the whole batch."""
+
+    @property
+    def slice(self) -> slice:
+        """Which of the batch's pictures the process takes."""
+        return slice(self.first, self.first + max(1, self.pictures))
 
 
 class Batch(NamedTuple):
@@ -60,7 +68,7 @@ class Batches:
     processes: indexing an array costs less than sending it between processes.
     """
 
-    frames: np.ndarray
+    frames: np.ndarray | Stream
     labels: Mapping[str, np.ndarray]
     positions: np.ndarray
     """Which of `frames` belong to the split."""
@@ -85,6 +93,13 @@ class Batches:
         lone = self.size > 1 and len(self.positions) > self.size and len(self.positions) % self.size == 1
         return math.ceil(len(self.positions) / self.size) - lone
 
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        """Of each of `frames` in the split, its place in `positions`."""
+        rows = np.zeros(len(self.frames), np.int64)
+        rows[self.positions] = np.arange(len(self.positions))
+        return rows
+
     @property
     def num_pictures(self) -> int:
         """Pictures in the split."""
@@ -93,7 +108,7 @@ class Batches:
     def order(self, epoch: int) -> np.ndarray:
         """`positions` in the order of an epoch, drawn from (seed, epoch)."""
         generator = np.random.Generator(np.random.Philox(counted_seed(self.seed, "order", epoch)))
-        return generator.permutation(self.positions)
+        return stream.shuffled(self.positions, self._shards, generator)
 
     def of_epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from a step on, in an order and varied as drawn from (seed, epoch, step).
@@ -101,12 +116,10 @@ class Batches:
         Of several processes each has its part of every batch; what is drawn for a picture is the same in all.
         """
         shuffled = self.order(epoch)
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            for step in range(first_step, len(self)):
-                end = (step + 1) * self.size if step + 1 < len(self) else len(shuffled)
-                positions = shuffled[step * self.size : end]
-                part = self._part(len(positions))
-                mine = slice(part.first, part.first + max(1, part.pictures))
+        parts = [self._step(shuffled, step) for step in range(first_step, len(self))]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool, self._ahead(*parts):
+            for step, (positions, part) in enumerate(parts, first_step):
+                mine = part.slice
                 if self.features is not None:
                     batch = self._computed(positions, mine, epoch, step)
                 elif self.augment.active:
@@ -119,9 +132,10 @@ class Batches:
         """Every picture of this process once, in the order of the index; so many a batch, or as many as are answered
         at once.
         """
-        for positions in self._parts(at_once):
-            whole = slice(len(positions))
-            yield self._batch(positions) if self.features is None else self._computed(positions, whole)
+        with self._ahead(*((positions, None) for positions in self._parts(at_once))):
+            for positions in self._parts(at_once):
+                whole = slice(len(positions))
+                yield self._batch(positions) if self.features is None else self._computed(positions, whole)
 
     def _batch(self, positions: np.ndarray) -> Batch:
         images = torch.from_numpy(self.frames[positions]).to(self.device)
@@ -132,8 +146,9 @@ class Batches:
         first = self.shared(at_once).start // at_once
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for view in range(count):
-                for step, positions in enumerate(self._parts(at_once), first):
-                    yield self._varied(positions, slice(len(positions)), -1 - view, step, pool)
+                with self._ahead(*((positions, None) for positions in self._parts(at_once))):
+                    for step, positions in enumerate(self._parts(at_once), first):
+                        yield self._varied(positions, slice(len(positions)), -1 - view, step, pool)
 
     def shared(self, at_once: int | None = None) -> slice:
         """Which of the split's pictures `in_order` gives in this process: whole batches, so that each is as it would
@@ -143,9 +158,23 @@ class Batches:
         some = self.ranks.part(math.ceil(len(self.positions) / count))
         return slice(some.start * count, min(some.stop * count, len(self.positions)))
 
-    def _part(self, pictures: int) -> Part:
-        some = self.ranks.part(pictures)
-        return Part(min(some.start, pictures - 1), some.stop - some.start, pictures)
+    @property
+    def _shards(self) -> np.ndarray | None:
+        return self.frames.shards if isinstance(self.frames, Stream) else None
+
+    def _step(self, shuffled: np.ndarray, step: int) -> tuple[np.ndarray, Part]:
+        """A step's pictures, and which of them this process has."""
+        end = (step + 1) * self.size if step + 1 < len(self) else len(shuffled)
+        positions = shuffled[step * self.size : end]
+        some = self.ranks.part(len(positions))
+        return positions, Part(min(some.start, len(positions) - 1), some.stop - some.start, len(positions))
+
+    def _ahead(self, *parts: tuple[np.ndarray, Part | None]) -> AbstractContextManager[None]:
+        """What is streamed is decoded before it is asked for."""
+        if self.features is not None or not isinstance(self.frames, Stream) or not parts:
+            return nullcontext()
+        own = [positions if part is None else positions[part.slice] for positions, part in parts]
+        return self.frames.ahead(np.concatenate(own), torch.get_num_threads())
 
     def _parts(self, at_once: int | None) -> Iterator[np.ndarray]:
         count, mine = at_once or pixels.answered_at_once(self.pixels), self.shared(at_once)
@@ -158,7 +187,7 @@ class Batches:
         generator = np.random.Generator(np.random.Philox(counted_seed(self.seed, "view", epoch, step)))
         views = generator.integers(len(self.features), size=len(positions))[mine]
         positions = positions[mine]
-        rows = np.searchsorted(self.positions, positions)
+        rows = self._rows[positions]
         return Batch(
             _tensor(self.features[views, rows]).to(self.device), self._targets(positions), self._names(positions)
         )
@@ -231,12 +260,12 @@ class Passes:
         return (Batch(images, {"label": labels.long()}) for images, labels in self.pairs)
 
 
-def of_split(frames: np.ndarray, index: Index, split: Split, run: RunSettings) -> Batches:
+def of_split(frames: np.ndarray | Stream, index: Index, split: Split, run: RunSettings) -> Batches:
     """The batches of one split of an index; `run` holds resolved pixel and device settings."""
     return Batches(
         frames,
         index.labels,
-        index.positions(split),
+        stream.in_reading_order(index.positions(split), frames.shards if isinstance(frames, Stream) else None),
         index.heads,
         run.pixels,
         run.batches.size,
@@ -248,14 +277,30 @@ def of_split(frames: np.ndarray, index: Index, split: Split, run: RunSettings) -
     )
 
 
-def frames_of(index: Index, run: RunSettings, show: Callable[[Note | Reading], None]) -> tuple[np.ndarray, Index]:
+def _streamed(index: Index, run: RunSettings) -> str | None:
+    """Why pictures are not decoded beforehand; None where they are."""
+    size = math.prod((len(index), *(run.pixels.size or ()), run.pixels.channels or 1))
+    if index.array is not None or run.data.stream is False:
+        return None
+    if run.data.stream:
+        return "as data.stream asks"
+    return f"as they would take {files.readable(size)}" if size > stream.LARGE else None
+
+
+def frames_of(
+    index: Index, run: RunSettings, show: Callable[[Note | Reading], None]
+) -> tuple[np.ndarray | Stream, Index]:
     """Every picture as uint8 (n, height, width, channels), and the index in which unusable ones belong to no split.
 
     What the index notes is shown, and the first unusable pictures with their reasons; all are in the index given
-    back. Raises DataError where more than `data.max_unusable` are.
+    back. Where `data.stream` asks for it, or pictures are very many, none is decoded yet. Raises DataError where more
+    than `data.max_unusable` are unusable.
     """
     for note in index.notes:
         show(Note(note))
+    if streamed := _streamed(index, run):
+        show(Note(f"pictures are decoded anew whenever they are needed, {streamed}"))
+        return Stream(index, run.pixels), index
     frames = cache.decode(
         index, run.pixels, lambda done, total: show(Reading(done, total)), lambda text: show(Note(text))
     )

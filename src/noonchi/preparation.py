@@ -17,6 +17,7 @@ from noonchi.results import Note, Split
 from noonchi.runs import Show
 from noonchi.settings import AugmentSettings, RunSettings
 from noonchi.sources import Index
+from noonchi.stream import Stream
 
 _CANARIES = 16
 """Pictures whose loss decides the precision."""
@@ -34,7 +35,7 @@ class Material:
     objectives: tuple[Objective, ...]
 
 
-def decoded(index: Index, run: RunSettings, show: Show) -> tuple[np.ndarray, Index]:
+def decoded(index: Index, run: RunSettings, show: Show) -> tuple[np.ndarray | Stream, Index]:
     """The pictures, decoded, and the index without those that cannot be used; threads and memory are set up first."""
     device.prepare(run.device)
     frames, index = batches.frames_of(index, run, show)
@@ -44,7 +45,7 @@ def decoded(index: Index, run: RunSettings, show: Show) -> tuple[np.ndarray, Ind
 
 
 def begin(
-    frames: np.ndarray, index: Index, run: RunSettings, show: Show, last: Path | None = None
+    frames: np.ndarray | Stream, index: Index, run: RunSettings, show: Show, last: Path | None = None
 ) -> tuple[RunSettings, Material, State]:
     """Settings with the precision decided, what is worked on, and the state before the first step or as in `last`."""
     material = _material(frames, index, run, show)
@@ -92,7 +93,7 @@ def plan(run: RunSettings, material: Material, part: int = 0) -> Plan:
     return Plan(run.parts[part].fit, material.objectives, run.seed, run.device.precision)
 
 
-def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) -> Material:
+def _material(frames: np.ndarray | Stream, index: Index, run: RunSettings, show: Show) -> Material:
     splits: dict[Split, Batches] = {s: batches.of_split(frames, index, s, run) for s in ("train", "val", "test")}
     training, validation, test = splits["train"], splits["val"], splits["test"]
     if run.data.validate_on_test:
@@ -110,7 +111,7 @@ def _material(frames: np.ndarray, index: Index, run: RunSettings, show: Show) ->
 
 
 def _first_classifier(
-    frames: np.ndarray, index: Index, run: RunSettings, training: Batches, *, pretrained: bool
+    frames: np.ndarray | Stream, index: Index, run: RunSettings, training: Batches, *, pretrained: bool
 ) -> Classifier:
     some = training.positions[:: max(1, len(training.positions) // 256)]
     with device.seeded(run.device.name, run.seed, "weights"):

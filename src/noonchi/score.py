@@ -14,6 +14,7 @@ from noonchi.results import Scores, Split
 from noonchi.runs import Show
 from noonchi.settings import RunSettings
 from noonchi.sources import Data, Index
+from noonchi.stream import Stream
 
 
 def score(
@@ -44,7 +45,7 @@ class Labelled:
 
     classifier: Classifier
     run: RunSettings
-    frames: np.ndarray
+    frames: np.ndarray | Stream
     index: Index
 
     def of_split(self, split: Split) -> Batches:

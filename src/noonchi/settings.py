@@ -87,6 +87,9 @@ class DataSettings(Settings):
     """Part of the pictures that may be unreadable before training refuses to start."""
     overrides: Place | None = None
     """A CSV file of pictures to drop or to relabel, as `noonchi check --write-overrides` writes it."""
+    stream: Annotated[bool, Field(strict=True)] | None = None
+    """Decode each picture anew whenever it is needed, in a memory that does not grow with their number, instead of all
+    beforehand, once; where not set, where decoded they would take more than 16 GiB."""
     follow_links: Annotated[bool, Field(strict=True)] = False
     """Take pictures behind links that leave the data's folder too."""
 

@@ -12,6 +12,7 @@ from noonchi.errors import DataError
 from noonchi.pixels.decoding import header
 from noonchi.results import Head
 from noonchi.sources import Index
+from noonchi.stream import Stream
 
 Images = npt.NDArray[np.uint8]
 
@@ -72,7 +73,7 @@ def find(named: str, index: Index) -> int:
     raise DataError(f"'{named}' is no picture of '{index.name}'; give an id such as {such}, or a number up to {last}.")
 
 
-def of_index(at: int, index: Index, frames: Images) -> Picture:
+def of_index(at: int, index: Index, frames: Images | Stream) -> Picture:
     """The picture at a position. Raises DataError for one that cannot be used."""
     if index.splits[at] == "unusable":
         raise DataError(f"'{index.ids[at]}' cannot be used: {dict(index.unusable)[index.ids[at]]}.")
