@@ -104,7 +104,7 @@ class _BatchNorm(torch.autograd.Function):
         short_mean, short_variance = mean.to(weight.dtype), variance.to(weight.dtype)
         out = torch.batch_norm(input, weight, bias, short_mean, short_variance, False, 0.0, eps, False)
         ctx.save_for_backward(input, weight, short_mean, short_variance)
-        ctx.eps, ctx.total, ctx.ranks = eps, float(total), ranks
+        ctx.eps, ctx.total, ctx.ranks, ctx.counts = eps, float(total), ranks, pictures > 0
         ctx.mark_non_differentiable(mean, variance, total)
         return out, mean, variance, total
 
@@ -117,8 +117,10 @@ class _BatchNorm(torch.autograd.Function):
         sums = torch.cat([for_bias, for_weight]).double()
         _sum(sums, ctx.ranks)
         of_grad, of_product = (sums / ctx.total).to(weight.dtype).chunk(2)
+        if not ctx.counts:
+            return through, for_weight, for_bias, None, None, None
+        # through the mean and the variance, which each picture that counts moves
         inverse = (variance + ctx.eps).rsqrt()
-        # through the mean and the variance, which each picture moves
         slope = -weight * inverse.square() * of_product
         offset = -weight * inverse * of_grad - slope * mean
         shape = (1, -1, *[1] * (input.ndim - 2))
