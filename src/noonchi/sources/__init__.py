@@ -11,7 +11,20 @@ import numpy.typing as npt
 from noonchi import files
 from noonchi.errors import DataError, SettingsError, did_you_mean
 from noonchi.settings import DataSettings, HeadSettings
-from noonchi.sources import arrays, builtin, folder, groups, heads, idx, npz, overrides, shards, splits, table
+from noonchi.sources import (
+    arrays,
+    builtin,
+    folder,
+    groups,
+    heads,
+    hugging_face,
+    idx,
+    npz,
+    overrides,
+    shards,
+    splits,
+    table,
+)
 from noonchi.sources.aligned import aligned
 from noonchi.sources.index import Column, Index, Labels, Raw
 from noonchi.sources.scan import Progress
@@ -60,10 +73,10 @@ def load(
     """The pictures of a data set, their labels for each head, and their splits; nothing is decoded.
 
     `data` is the name of a built-in data set, else a path: a folder of IDX files, a folder of class folders, a `.csv`
-    or an `.npz`; what `noonchi shard` wrote, by its folder or its address; or (images, labels) as arrays. A name goes
-    before a folder of that name: write `./mnist` for the
-    folder. `progress` is called with (done, total) as files are looked at. Raises DataError for data that cannot be
-    used.
+    or an `.npz`; what `noonchi shard` wrote, by its folder or its address; `hf:OWNER/NAME` as Hugging Face's `datasets`
+    loads it, or a folder that it saved; or (images, labels) as arrays. A name goes before a folder of that name: write
+    `./mnist` for the folder. `progress` is called with (done, total) as files are looked at. Raises DataError for data
+    that cannot be used.
 
     >>> import numpy as np
     >>> images = np.arange(40 * 64, dtype=np.uint32).reshape(40, 8, 8) % 251
@@ -115,11 +128,13 @@ def _splits(raw: Raw, labels: Mapping[str, Labels], settings: DataSettings) -> n
 
 
 def lasting_name(data: str | Path) -> str:
-    """What finds the same data from any working folder: a built-in name or an address as it is, else the whole path.
+    """What finds the same data from any working folder: a name or an address as it is, else the whole path.
 
     >>> lasting_name("mnist"), lasting_name("http://example.org/shards")
     ('mnist', 'http://example.org/shards')
     """
+    if isinstance(data, str) and hugging_face.is_name(data):
+        return hugging_face.lasting_name(data)
     if isinstance(data, str) and (data in builtin.NAMES or shards.is_address(data)):
         return data
     return str(Path(data).resolve())
@@ -153,6 +168,8 @@ def _read(data: Data, settings: DataSettings, progress: Progress | None) -> Raw:
     if isinstance(data, str) and shards.is_address(data):
         return shards.read(data)
     try:
+        if isinstance(data, str) and hugging_face.is_name(data):
+            return hugging_face.read(data, follow_links=settings.follow_links, progress=progress)
         return _read_path(Path(data), settings, progress)
     except OSError as error:
         raise DataError(f"'{error.filename or data}' cannot be read: {error.strerror}.") from None
@@ -163,6 +180,8 @@ def _read_path(path: Path, settings: DataSettings, progress: Progress | None) ->
         return idx.read(path)
     if shards.is_place(path):
         return shards.read(path)
+    if path.is_dir() and hugging_face.is_saved(path):
+        return hugging_face.read(path, follow_links=settings.follow_links, progress=progress)
     if path.is_dir():
         return folder.read(path, follow_links=settings.follow_links, progress=progress)
     if not path.exists():

@@ -50,7 +50,7 @@ def scan(
     try:
         for first in range(0, len(paths), _AT_ONCE):
             some = paths[first : first + _AT_ONCE]
-            for one in pool.map(lambda path: _look(path, not follow_links and leaves(path)), some):
+            for one in pool.map(lambda path: look(path, not follow_links and leaves(path)), some):
                 found.append(one)
                 if progress:
                     progress(len(found), len(paths))
@@ -59,7 +59,8 @@ def scan(
     return found
 
 
-def _look(path: Path, leaves: bool) -> Scanned:
+def look(path: Path, leaves: bool = False) -> Scanned:
+    """Look at one file; where it `leaves` the data's folder it is not opened."""
     try:
         mode = path.stat().st_mode
         if leaves:
@@ -75,6 +76,21 @@ def _look(path: Path, leaves: bool) -> Scanned:
     except OSError as error:
         broken = error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink()
         return Scanned(reason="a broken link" if broken else f"cannot be read: {error.strerror}")
+
+
+def look_into(content: bytes) -> Scanned:
+    """Look at what a file holds.
+
+    >>> look_into(b"GIF87a ...").hash[:8], look_into(b"").reason
+    ('d77c74d0', 'an empty file')
+    """
+    why = _not_a_picture(content[:16])
+    return Scanned(reason=why) if why else Scanned(content_hash_of(content))
+
+
+def content_hash_of(content: bytes) -> str:
+    """The `content_hash` of a file that holds these bytes."""
+    return blake2b(content, digest_size=16).hexdigest()
 
 
 def content_hash(file: BufferedReader) -> str:
