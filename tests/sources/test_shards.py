@@ -405,7 +405,7 @@ def test_a_damaged_index_is_never_more_than_one_line(copy, rng, times):
 
 def test_overrides_are_for_the_data_that_was_sharded(packed, tmp_path):
     (tmp_path / "o.csv").write_text("file_name,action\ncat/0.png,drop\n")
-    with pytest.raises(DataError, match="overrides are for folders and tables"):
+    with pytest.raises(DataError, match=r"cannot change shards; write them anew: noonchi shard --set data\.overrides="):
         sources.load(packed, settings.load(None).data.but(overrides=str(tmp_path / "o.csv")))
 
 

@@ -43,7 +43,8 @@ def train(
 ) -> None:
     """Train a classifier on DATA and test it once.
 
-    DATA is a folder of pictures, a .csv, an .npz, a folder of IDX files, or a built-in name (noonchi list datasets).
+    DATA is a folder of pictures, a .csv, an .npz, a folder of IDX files, a built-in name (noonchi list datasets), or
+    what noonchi shard wrote: its folder or its address.
     """
     given = {"DATA": data, "--recipe": recipe, "--set": options["overrides"], "--overrides": options["overrides_file"]}
     named = {"overrides", "overrides_file", "report"}

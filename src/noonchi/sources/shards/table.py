@@ -55,7 +55,7 @@ class Table:
     hashes: Digests
     """What tells pictures apart: of the file as it was found, or of an array's bytes and shape."""
     contents: Digests
-    """Of the bytes in the shard; the same array as `hashes` where they are the file's."""
+    """Of the bytes in the shard; the same array as `hashes` where they are those of the file."""
     splits: npt.NDArray[np.str_]
     columns: Mapping[str, Column]
     shard: Shards
@@ -79,7 +79,7 @@ def encoded(table: Table) -> bytes:
     columns = {
         "id": pa.array(table.ids, pa.string()),
         "hash": _binary(table.hashes),
-        **({} if table.contents is table.hashes else {"content": _binary(table.contents)}),
+        **({} if (table.contents == table.hashes).all() else {"content": _binary(table.contents)}),
         "split": _dictionary(np.searchsorted(_SORTED_SPLITS, table.splits), _SORTED_SPLITS),
         **{_LABELS + name: _dictionary(one.codes, one.classes) for name, one in table.columns.items()},
         "shard": pa.array(table.shard.astype(np.int32)),
