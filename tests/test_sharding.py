@@ -12,6 +12,7 @@ from hashlib import blake2b
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 import noonchi as package
@@ -279,3 +280,44 @@ def test_pictures_are_written_once_whatever_the_number_of_processors(tmp_path, p
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     packed(photos, tmp_path / "two")
     assert held(tmp_path / "one") == held(tmp_path / "two")
+
+
+def test_a_folder_within_the_data_is_refused(photos):
+    with pytest.raises(SettingsError, match="shards' would lie among the pictures; give a place outside of"):
+        packed(photos, photos / "shards")
+    assert not (photos / "shards").exists()
+
+
+def test_two_at_once_do_not_write_into_one_folder(tmp_path, photos):
+    (tmp_path / "shards").mkdir()
+    with FileLock(tmp_path / "shards" / ".lock"), pytest.raises(SettingsError, match="is being written by another"):
+        packed(photos, tmp_path / "shards")
+    packed(photos, tmp_path / "shards")
+    assert len(sources.load(tmp_path / "shards")) == 42
+
+
+@pytest.mark.parametrize("size", [None, 16])
+def test_more_than_the_disk_holds_is_refused_before_anything_is_written(tmp_path, photos, monkeypatch, size):
+    free = shutil.disk_usage(tmp_path)._replace(free=5000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    with pytest.raises(SettingsError, match=r"42 pictures take .* free\. Make room, or give a folder on another disk"):
+        packed(photos, tmp_path / "shards", size=size)
+    assert not (tmp_path / "shards").exists()
+
+
+def test_shards_may_be_sharded_again(tmp_path, bars):
+    images, labels = bars(40, classes=2)
+    packed((images, labels), tmp_path / "one")
+    packed(tmp_path / "one", tmp_path / "two")
+    assert held(tmp_path / "one") == held(tmp_path / "two")
+
+
+def test_check_and_look_take_shards_as_their_folder(tmp_path, photos, noonchi, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    packed(photos, tmp_path / "shards")
+    told = []
+    for data in ("photos", "shards"):
+        found = json.loads(noonchi("check", data, "--json", "--html", f"{data}.html").out)
+        seen = json.loads(noonchi("look", data, "--json", "--size", 16, "--out", "sheet.png").out)
+        told.append((found, seen, (tmp_path / "sheet.png").read_bytes(), (tmp_path / f"{data}.html").read_bytes()))
+    assert told[0] == told[1]

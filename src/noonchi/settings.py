@@ -76,7 +76,8 @@ class DataSettings(Settings):
     """Which pictures, and how they are split."""
 
     source: str | None = None
-    """What was given as DATA: a folder, a CSV, an .npz, a folder of IDX files, a built-in name or `hf:OWNER/NAME`."""
+    """What was given as DATA: a folder, a CSV, an .npz, a folder of IDX files, shards, `hf:OWNER/NAME` or a built-in name.
+    """
     validation_share: Share = 0.1
     """Part of the training pictures kept aside for validation, where the data names none."""
     test_share: Share = 0.1

@@ -2,7 +2,9 @@
 
 import io
 import json
+import math
 import os
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from noonchi import files, pixels, sources
@@ -29,6 +32,7 @@ from noonchi.sources.shards.table import HEADER, Shard, Table
 Show = Callable[[Note | Work], None]
 
 UNUSABLE = "unusable.csv"
+_LOCK = ".lock"
 _AHEAD = 64
 """Pictures read and not yet written, at most: files of photos may be large."""
 _WHOLE = 2**16
@@ -101,12 +105,14 @@ def shard(
     """
     table.arrow()
     refuse_used(out)
+    _refuse_within(out, data)
     index, columns = sources.load_with_columns(
         data, run.data, run.heads, lambda done, total: show(Work("reading", done, total, ""))
     )
     for note in index.notes:
         show(Note(note))
     settings = _settings(run.pixels, index, size) if size else None
+    _weigh(out, index, settings)
     with _folder(out):
         written = _write_tars(out, index, columns, _contents(index, settings), limit=shard_mb * 10**6, show=show)
         left_out = tuple((index.ids[at], reason) for at, reason in sorted(written.bad.items()))
@@ -117,8 +123,7 @@ def shard(
         sources.refuse_many_unusable(index.unusable, count, run.data)
         if index.unusable:
             sources.write_unusable(out / UNUSABLE, index)
-        own = index.array is not None and settings is None
-        files.write(out / table.NAME, table.encoded(_table(index, columns, written, own_hashes=own)))
+        files.write(out / table.NAME, table.encoded(_table(index, columns, written, resized=settings is not None)))
     return Sharded(out, count, len(written.shards), sum(one.size for one in written.shards), len(index.unusable))
 
 
@@ -129,12 +134,34 @@ def refuse_used(out: Path) -> None:
     if (out / table.NAME).exists():
         raise SettingsError(f"'{out}' already holds shards; train on them, or give another folder.")
     stopped = (out / UNFINISHED).is_file()
-    held = [path.name for path in _entries(out) if not (stopped and _is_ours(path))]
+    held = [path.name for path in _entries(out) if path.name != _LOCK and not (stopped and _is_ours(path))]
     if held:
         raise SettingsError(f"'{out}' holds other things, such as '{held[0]}'; give a folder that is new or empty.")
     there = files.nearest_folder(out)
     if not files.can_be_written(there):
         raise SettingsError(f"'{out}' cannot be written: no file can be made in '{there}'; give another place.")
+
+
+def _refuse_within(out: Path, data: Data) -> None:
+    if isinstance(data, tuple) or not Path(data).is_dir():
+        return
+    if out.resolve().is_relative_to(Path(data).resolve()):
+        raise SettingsError(f"'{out}' would lie among the pictures; give a place outside of '{data}'.")
+
+
+def _weigh(out: Path, index: Index, settings: PixelSettings | None) -> None:
+    """Before hours are spent: more than the disk's room is refused."""
+    if settings:
+        needed = len(index) * math.prod((*(settings.size or ()), settings.channels or 1))
+    else:
+        needed = sum(path.stat().st_size for path in index.files or () if path.exists())
+    there = files.nearest_folder(out)
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise SettingsError(
+            f"{len(index):,} pictures take {files.readable(needed)}, and the disk of '{there}' has "
+            f"{files.readable(free)} free. Make room, or give a folder on another disk."
+        )
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -152,17 +179,32 @@ def _folder(out: Path) -> Iterator[None]:
     """A folder marked as unfinished while it is written; what was put there is removed again where that fails."""
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        refuse_used(out)  # once more: another process may have written here since
+        try:
+            files.write(out / UNFINISHED, "noonchi shard is writing here, or was stopped; run it again.\n")
+            _clear(out, but=(UNFINISHED,))
+            yield
+            (out / UNFINISHED).unlink()
+        except BaseException:
+            with suppress(OSError):
+                _clear(out)
+            raise
+        finally:
+            with suppress(OSError):  # Windows keeps an open file; there filelock removes it
+                (out / _LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # it is not empty
+                if made:
+                    out.rmdir()
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
     try:
-        files.write(out / UNFINISHED, "noonchi shard is writing here, or was stopped; run it again.\n")
-        _clear(out, but=(UNFINISHED,))
-        yield
-        (out / UNFINISHED).unlink()
-    except BaseException:
-        with suppress(OSError):
-            _clear(out)
-            if made:
-                out.rmdir()
-        raise
+        with FileLock(out / _LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise SettingsError(f"'{out}' is being written by another noonchi; wait for its end.") from None
 
 
 def _clear(out: Path, but: tuple[str, ...] = ()) -> None:
@@ -175,11 +217,11 @@ def _settings(asked: PixelSettings, index: Index, size: int) -> PixelSettings:
     return pixels.resolve(asked.but(size=(size, size)), index.array, index.encoded)
 
 
-def _table(index: Index, columns: Mapping[str, Column], written: _Written, *, own_hashes: bool) -> Table:
-    """What the index holds; with `own_hashes` a picture is known by another hash than that of its bytes in the tar."""
+def _table(index: Index, columns: Mapping[str, Column], written: _Written, *, resized: bool) -> Table:
+    """What the index holds; pictures that were `resized` are others, known by the hashes of their new bytes."""
     at = np.flatnonzero(written.shard >= 0)
     contents = hashes = written.digests[at]
-    if own_hashes:
+    if index.files is None and not resized:  # an array's are not those of the PNGs
         hashes = np.frombuffer(bytes.fromhex("".join(index.hashes)), np.uint8).reshape(-1, 16)[at]
     return Table(
         name=index.name,

@@ -76,11 +76,12 @@ def train(
 ) -> Run:
     """Train a classifier on pictures and test it once; everything about it is kept in a new folder.
 
-    `data` is a folder, a CSV, an .npz, a folder of IDX files, a built-in name, `hf:OWNER/NAME`, or arrays (images,
-    labels). Without a `recipe` one is picked by the data. `overrides` are `"section.key=value"`; `epochs`,
-    `batch_size`, `lr`, `size` (pixels a side), `seed`, `device`, `overrides_file` (`data.overrides`) and `report`
-    (`record.report`) are short for the usual ones. A `budget` of seconds, or such as `"2m"`, is what all of it may
-    take, the report included: size of network and pictures and the learning rate are planned for it. `out` is
+    `data` is a folder, a CSV, an .npz, a folder of IDX files, a built-in name, the folder or the address of shards,
+    `hf:OWNER/NAME`, or arrays (images, labels). Without a `recipe` one is picked by the data. `overrides` are
+    `"section.key=value"`; `epochs`, `batch_size`, `lr`, `size` (pixels a side), `seed`, `device`, `overrides_file`
+    (`data.overrides`) and `report` (`record.report`) are short for the usual ones. A `budget` of seconds, or such as
+    `"2m"`, is what all of it may take, the report included: size of network and pictures and the learning rate are
+    planned for it. `out` is
     the run's folder, else the next `runs/<data>-<recipe>-<n>`. A recipe file that names a Python network needs
     `trust_code`; one named in `overrides` does not. `show` is called with each `Note`, `Reading`, `Step` and `Epoch`;
     without it they go to the terminal. Raises SettingsError, DataError and RunError, and StoppedError where a signal

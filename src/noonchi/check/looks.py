@@ -27,9 +27,15 @@ def sizes(index: Index) -> Sizes:
     """Height and width of each picture as seen upright, (n, 2), by the files' headers; zeros where there is none."""
     if index.array is not None:
         return np.tile(np.array(index.array.shape[1:3], np.int64), (len(index), 1))
+    pictures, sides = index.encoded, np.zeros((len(index), 2), np.int64)
+
+    def look(at: int) -> None:  # by its position: a picture's bytes are read by the thread that looks
+        found = header(pictures[at])
+        sides[at] = found.size if found else (0, 0)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sides = [found.size if found else (0, 0) for found in pool.map(header, index.encoded)]
-    return np.array(sides, np.int64).reshape(-1, 2)
+        list(pool.map(look, index.reading_order.tolist()))
+    return sides
 
 
 def unusable(index: Index) -> list[Finding]:

@@ -62,7 +62,7 @@ def check(
         index = sources.load(data, run.data, run.heads, lambda done, total: show(Reading(done, total)))
         if repaired and index.files is None:
             raise SettingsError(
-                "--write-overrides: overrides are for folders and tables; change the arrays themselves."
+                "--write-overrides: overrides are for folders and tables; change the arrays, or shard anew with them."
             )
         report = examine(index, show, through)
     if repaired:

@@ -44,7 +44,7 @@ def train(
     """Train a classifier on DATA and test it once.
 
     DATA is a folder of pictures, a .csv, an .npz, a folder of IDX files, a built-in name (noonchi list datasets), or
-    hf:OWNER/NAME of the Hugging Face hub.
+    what noonchi shard wrote (its folder or its address), or hf:OWNER/NAME of the Hugging Face hub.
     """
     given = {"DATA": data, "--recipe": recipe, "--set": options["overrides"], "--overrides": options["overrides_file"]}
     named = {"overrides", "overrides_file", "report"}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from noonchi import batches, files, networks, pixels, runs, settings, sources
@@ -115,7 +115,7 @@ def _sheet(seen: Look, training: batches.Batches) -> bytes:
     else:
         lines, headings = [f"{what}; recipe {seen.run.recipe} augments nothing"], []
     index = seen.index
-    names = index.ids if index.files is None else [path.name for path in index.files]
+    names = index.ids if index.array is not None else [PurePosixPath(name).name for name in index.ids]
     groups = examples.groups(training, names, columns)
     left = len(training.heads[0].classes) - len(groups)
     lines += [f"the first {len(groups)} of {len(groups) + left:,} classes"] * (left > 0)

@@ -84,6 +84,8 @@ def apply(path: Path, raw: Raw, several: Collection[str] = ()) -> Raw:
     A text of the columns in `several` is any number of classes, joined by `|`. A class that loses its last picture is
     gone. Raises DataError for a picture, a column or a class that is not in the data, and for data that are no files.
     """
+    if raw.packed is not None:
+        raise DataError(f"'{path}' cannot change shards; write them anew: noonchi shard --set data.overrides={path}.")
     if raw.files is None:
         raise DataError(f"'{path}' can only change pictures that are files; overrides are for folders and tables.")
     rows = [_with_column(row, raw.columns) for row in read(path)]

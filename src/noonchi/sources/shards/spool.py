@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noonchi import files
+from noonchi.errors import DataError
 from noonchi.sources.shards import remote
 from noonchi.sources.shards.remote import Patience, Place, Wanted
 from noonchi.sources.shards.shelf import KEEP, Shelf
@@ -71,11 +72,19 @@ class _Bring:
         try:
             wanted = Wanted(shard.name, shard.size, shard.digest)
             remote.fetch(self.here, wanted, path, patience=self.patience, stop=self.stop)
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise self._no_room(shard, error) from None
             raise
         return path
+
+    def _no_room(self, shard: Shard, error: OSError) -> DataError:
+        return DataError(
+            f"shard '{shard.name}', {files.readable(shard.size)}, cannot be kept in '{self.folder}': {error.strerror}. "
+            "Make room, or let NOONCHI_CACHE name a folder on another disk."
+        )
 
 
 def private_folder() -> Path:

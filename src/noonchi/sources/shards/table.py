@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ class Table:
     hashes: Digests
     """What tells pictures apart: of the file as it was found, or of an array's bytes and shape."""
     contents: Digests
-    """Of the bytes in the shard; the same array as `hashes` where they are the file's."""
+    """Of the bytes in the shard; the same array as `hashes` where they are those of the file."""
     splits: npt.NDArray[np.str_]
     columns: Mapping[str, Column]
     shard: Shards
@@ -79,7 +80,7 @@ def encoded(table: Table) -> bytes:
     columns = {
         "id": pa.array(table.ids, pa.string()),
         "hash": _binary(table.hashes),
-        **({} if table.contents is table.hashes else {"content": _binary(table.contents)}),
+        **({} if (table.contents == table.hashes).all() else {"content": _binary(table.contents)}),
         "split": _dictionary(np.searchsorted(_SORTED_SPLITS, table.splits), _SORTED_SPLITS),
         **{_LABELS + name: _dictionary(one.codes, one.classes) for name, one in table.columns.items()},
         "shard": pa.array(table.shard.astype(np.int32)),
@@ -89,6 +90,7 @@ def encoded(table: Table) -> bytes:
     about = {
         "format": FORMAT,
         "name": table.name,
+        "digest": _digest(table),
         "columns": {name: {"classes": one.classes, "labels": one.labels} for name, one in table.columns.items()},
         "shards": [(one.name, one.size, one.digest) for one in table.shards],
     }
@@ -96,7 +98,13 @@ def encoded(table: Table) -> bytes:
     sink = pa.BufferOutputStream()
     repeated = ["split", *(_LABELS + name for name in table.columns)]
     pa.parquet.write_table(
-        whole, sink, row_group_size=_ROWS, compression="zstd", use_dictionary=repeated, write_statistics=False
+        whole,
+        sink,
+        row_group_size=_ROWS,
+        compression="zstd",
+        use_dictionary=repeated,
+        write_statistics=False,
+        write_page_checksum=True,
     )
     return bytes(sink.getvalue())
 
@@ -108,7 +116,7 @@ def read(path: Path, told: str) -> Table:
         if start.read(4) != b"PAR1":
             raise _no_index(told)
     try:
-        with pa.parquet.ParquetFile(path) as file:
+        with pa.parquet.ParquetFile(path, page_checksum_verification=True) as file:
             return _table(file, told)
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise _damaged(told, reason(error)) from None
@@ -133,7 +141,23 @@ def _table(file: "pq.ParquetFile", told: str) -> Table:
         length=_numbers(file, "length", "int64"),
     )
     _refuse_places(table, told)
+    if _digest(table) != about["digest"]:
+        raise _damaged(told, "it does not hold what was written into it")
     return table
+
+
+def _digest(table: Table) -> str:
+    """Of all that a table holds: Parquet's own checksums leave out where and what its columns are."""
+    pa, total = arrow(), blake2b(digest_size=16)
+    columns = [(name, one.classes, one.labels) for name, one in table.columns.items()]
+    shards = [(one.name, one.size, one.digest) for one in table.shards]
+    total.update(json.dumps([table.name, columns, shards]).encode())
+    ids = table.ids if isinstance(table.ids, Ids) else Ids(pa.chunked_array([pa.array(table.ids, pa.string())]))
+    total.update(ids.digest())
+    codes = (column.codes for column in table.columns.values())
+    for array in (table.hashes, table.contents, table.splits, table.shard, table.offset, table.length, *codes):
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
 
 
 def _about(file: "pq.ParquetFile", told: str) -> Any:
@@ -206,7 +230,9 @@ def _parts(file: "pq.ParquetFile", name: str, kind: str) -> Iterator["pa.Array"]
         found = file.read_row_group(group, [name], use_threads=False).column(0)
         if str(found.type) != kind or found.null_count:
             raise ValueError(f"column '{name}' is of type {found.type} with {found.null_count} gaps, expected {kind}")
-        yield from found.chunks
+        for part in found.chunks:
+            part.validate(full=True)  # that texts are UTF-8 is otherwise seen when one is asked for
+            yield part
 
 
 def _filled(file: "pq.ParquetFile", parts: Iterable[npt.NDArray[Any]], empty: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -1,6 +1,7 @@
 """A text for each picture, out of arrays: a million Python texts would take ten times the memory."""
 
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -39,6 +40,16 @@ class Ids(Sequence[str]):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(list(self), dtype)
+
+    def digest(self) -> bytes:
+        """Of all texts and where each ends, whatever pieces they come in."""
+        texts, lengths = blake2b(digest_size=16), blake2b(digest_size=16)
+        for piece in self._texts.chunks:
+            _, ends, letters = piece.buffers()
+            places = np.frombuffer(ends, np.int32)[piece.offset : piece.offset + len(piece) + 1]
+            texts.update(memoryview(letters or b"")[places[0] : places[-1]])
+            lengths.update(np.diff(places).data)
+        return texts.digest() + lengths.digest()
 
 
 class Hashes(Sequence[str]):
