@@ -156,6 +156,19 @@ class Index:
         return out
 
 
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures in order, whatever their labels are; nothing is decoded."""
+
+    ids: Sequence[str]
+    marks: Sequence[str]
+    """One a picture, another once the picture is another: its content hash, or a file's size and time."""
+    pictures: Sequence[Path | Images | bytes]
+    """What `pixels.read` takes."""
+    unusable: Sequence[tuple[str, str]] = ()
+    """(id, reason) of what the data name beside these."""
+
+
 class Packed(Sequence[bytes]):
     """Contents of files that lie in shards, each read when it is asked for."""
 
