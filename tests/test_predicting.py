@@ -87,6 +87,11 @@ def workers(torchrun):
     return [int(one) for one in children if b"predict" in Path(f"/proc/{one}/cmdline").read_bytes()]
 
 
+def answers(table):
+    """The probabilities of each picture."""
+    return dict(zip(table["picture"].to_pylist(), table["kind_probabilities"].to_pylist(), strict=True))
+
+
 def ask(path, data, of="run", **asked):
     """What the command does, in this process."""
     loaded = classifier.load(of)
@@ -148,6 +153,20 @@ def test_what_a_table_names_and_cannot_be_used_comes_last_with_its_reason(here):
         ("d.png", None),
         ("b.png", "an empty file"),
     ]
+
+
+def test_shards_give_what_their_pictures_give(here, noonchi, bars):
+    images, labels = bars(1_500, classes=3)
+    np.savez(here / "few.npz", x=images, y=labels)
+    assert noonchi("shard", "few.npz", "shards").code == 0
+    assert noonchi("predict", "run", "shards", "--out", "p.parquet").code == 0
+    ask(here / "of_arrays.parquet", "few.npz")
+    found, expected = (parquet.read_table(name) for name in ("p.parquet", "of_arrays.parquet"))
+    assert found["picture"].to_pylist() == list(sources.load("shards").only(sources.load("shards").reading_order).ids)
+    of_shards, of_arrays = answers(found), answers(expected)
+    assert of_shards.keys() == of_arrays.keys()
+    for picture in of_shards:
+        assert of_shards[picture] == pytest.approx(of_arrays[picture], abs=1e-6)  # other batches: other last bits
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the processes that torchrun starts are found in /proc")

@@ -110,7 +110,7 @@ class _Answering:
 
     def by_block(self, blocks: Sequence[int]) -> Iterator[tuple[int, Iterator[Any]]]:
         """Each block with its batches as they are answered; the next ones are worked on meanwhile."""
-        batches = (batch for block in blocks for batch in self.job.batches(block))
+        batches = (batch for number in range(len(blocks)) for batch in self._prepared(blocks[number : number + 2]))
         several = self.job.pictures > self.job.at_once
         # a batch alone would be left to torch's own threads, whose sums may differ in their last bits
         answers = self.predictor.in_parallel(self._answered, chain([range(0)] * several, batches))
@@ -118,6 +118,12 @@ class _Answering:
             next(answers)
         for block in blocks:
             yield block, islice(answers, len(self.job.batches(block)))
+
+    def _prepared(self, blocks: Sequence[int]) -> list[range]:
+        """The batches of the first of these blocks, after asking for what all of them need."""
+        for block in blocks:
+            self.given.prepare(self.job.rows(block))
+        return self.job.batches(blocks[0])
 
     def _answered(self, rows: range) -> Any:
         """What is said of some rows, as a batch of columns."""

@@ -118,14 +118,16 @@ def _splits(raw: Raw, labels: Mapping[str, Labels], settings: DataSettings) -> n
 
 def pictures(data: str, progress: Progress | None = None) -> Pictures:
     """The pictures that a path or a name stands for, labelled or not: of a folder those of `picture_paths`, without a
-    look into them, else those that `load` finds.
+    look into them, else those that `load` finds; of shards in the order in which they are read best.
 
     Raises DataError as these do.
     """
     path = Path(data)
     if data in builtin.NAMES or not path.is_dir() or idx.is_folder(path) or shards.is_place(path):
         index = load(data, DataSettings(validation_share=0.0, test_share=0.0), progress=progress)
-        return Pictures(index.ids, index.hashes, index.pictures, index.unusable)
+        if index.shards is not None:
+            index = index.only(index.reading_order)
+        return Pictures(index.ids, index.hashes, index.pictures, index.unusable, index)
     found = picture_paths(path)
     return Pictures([folder.id_of(one, path) for one in found], [_mark(one) for one in found], found)
 

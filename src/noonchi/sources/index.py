@@ -167,6 +167,13 @@ class Pictures:
     """What `pixels.read` takes."""
     unusable: Sequence[tuple[str, str]] = ()
     """(id, reason) of what the data name beside these."""
+    index: Index | None = None
+    """Where they come from one."""
+
+    def prepare(self, rows: range) -> None:
+        """Have the shards of these pictures fetched in the background."""
+        if self.index is not None and self.index.shards is not None:
+            self.index.prepare(list(dict.fromkeys(self.index.shards[rows.start : rows.stop].tolist())))
 
 
 class Packed(Sequence[bytes]):
