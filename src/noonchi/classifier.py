@@ -1,5 +1,7 @@
 """A classifier: a network, the heads it answers, and the pixels it expects; saved without pickle."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -54,6 +56,12 @@ class Classifier(Predictor):
         """Where the weights are."""
         return next((weight.device for weight in self.network.parameters()), torch.device("cpu"))
 
+    @property
+    def sha256(self) -> str:
+        """Of what `save` writes of this classifier; not of the code of your own network."""
+        weights = hashlib.sha256(weights_bytes(self.network.state_dict())).hexdigest()
+        return hashlib.sha256(json.dumps(self._description(weights)).encode()).hexdigest()
+
     def logits(self, images: Tensor) -> dict[str, Tensor]:
         """Each head's (n, outputs), from normalised images (n, channels, height, width)."""
         return networks.forward(self.network, images, self.heads, self.first)
@@ -101,7 +109,7 @@ class Classifier(Predictor):
         if bad := next((name for name, weight in weights.items() if not _is_finite(weight)), None):
             raise RunError(f"weights '{bad}' are not finite and are not saved. Lower fit.peak_lr and train again.")
         files.write(folder / WEIGHTS, weights_bytes(weights))
-        files.write_json(folder / _DESCRIPTION, files.sealed(self._description(folder / WEIGHTS)))
+        files.write_json(folder / _DESCRIPTION, files.sealed(self._description(files.sha256(folder / WEIGHTS))))
 
     @property
     def _is_own(self) -> bool:
@@ -110,7 +118,7 @@ class Classifier(Predictor):
     def _images(self, frames: np.ndarray) -> Tensor:
         return pixels.normalise(torch.tensor(frames, device=self.device), self.pixels)
 
-    def _description(self, weights: Path) -> dict[str, Any]:
+    def _description(self, weights_sha256: str) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "heads": [asdict(head) for head in self.heads],
@@ -118,7 +126,7 @@ class Classifier(Predictor):
             "pixels": self.pixels.table(),
             "border_level": self.border_level,
             "temperatures": dict(self.temperatures),
-            "weights_sha256": files.sha256(weights),
+            "weights_sha256": weights_sha256,
         }
 
 

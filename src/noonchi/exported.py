@@ -36,6 +36,8 @@ class Exported(Predictor):
     heads: tuple[Head, ...]
     pixels: PixelSettings
     border_level: float
+    sha256: str
+    """Of the whole file."""
 
     def of_frames(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Each head's (n, outputs) float32, from uint8 pictures (n, height, width, channels) of any one size.
@@ -70,7 +72,7 @@ def from_bytes(content: bytes, name: str) -> Exported:
     intact = hashlib.sha256(content[: told.graph_bytes]).hexdigest() == told.graph_sha256
     if not intact or _answers(session) != {head.name: head.outputs for head in told.heads}:
         raise RunError(f"'{name}' is damaged, or was changed since it was exported. Export it again.")
-    return Exported(session, told.heads, told.pixels, told.border_level)
+    return Exported(session, told.heads, told.pixels, told.border_level, hashlib.sha256(content).hexdigest())
 
 
 def refuse_missing(extra: str, *packages: str) -> None:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import platformdirs
 
@@ -34,12 +34,22 @@ def write(path: Path, content: bytes | str) -> None:
     One process at a time may write a path: a run's folder is locked, and the cache builds in folders of its own.
     An OSError for want of room says how much is needed and how much is free.
     """
-    new = _beside(path, _NEW)
     whole = content.encode(errors="backslashreplace") if isinstance(content, str) else content
+    with replaced(path, len(whole)) as file:
+        file.write(whole)
+
+
+@contextmanager
+def replaced(path: Path, needed: int | None = None) -> Iterator[IO[bytes]]:
+    """Yields a file to fill; on a clean exit it takes the place of `path`, as `write` does it, else it is removed.
+
+    `needed`: how many bytes it will be, where that is known.
+    """
+    new = _beside(path, _NEW)
     try:
         new.unlink(missing_ok=True)  # of a killed write, or a link that would lead elsewhere
         with new.open("xb") as file:
-            file.write(whole)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
@@ -47,7 +57,7 @@ def write(path: Path, content: bytes | str) -> None:
         with suppress(OSError):
             new.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            _tell(error, path, len(whole))
+            _tell(error, path, needed)
         raise
     _sync_folder(path.parent)
 
@@ -276,12 +286,13 @@ def _digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
-def _tell(error: OSError, path: Path, needed: int) -> None:
+def _tell(error: OSError, path: Path, needed: int | None) -> None:
     """Put into an error what could not be written and, where there was no room, how much that takes."""
     error.filename = str(path)
     if error.errno in FULL:
-        free = f" and {readable(shutil.disk_usage(path.parent).free)} free" if error.errno == errno.ENOSPC else ""
-        error.strerror = f"{error.strerror}, {readable(needed)} needed{free}"
+        wanted = [] if needed is None else [f"{readable(needed)} needed"]
+        free = [f"{readable(shutil.disk_usage(path.parent).free)} free"] if error.errno == errno.ENOSPC else []
+        error.strerror = ", ".join(filter(None, (error.strerror, " and ".join(wanted + free))))
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -87,7 +87,7 @@ class Predictor(ABC):
         """`predict`, in bounded memory; `unreadable` is told of each picture left out since it cannot be read."""
         waiting, count = enumerate(pictures), pixels.answered_at_once(self.pixels)
         parts = iter(lambda: list(islice(waiting, count)), [])
-        work = partial(self.answering()._predictions, invert)
+        work = partial(self.answering().predictions, invert)
         for found in chain.from_iterable(self.in_parallel(work, parts)):
             if isinstance(found, Prediction):
                 yield found
@@ -112,8 +112,8 @@ class Predictor(ABC):
             return False
         return not np.array_equal(frame, pixels.invert(frame, "auto", self.border_level))
 
-    def _predictions(self, invert: Invert, pictures: Sequence[tuple[int, Picture]]) -> list[Prediction | DataError]:
-        """Of numbered pictures, in their order; the error of one that cannot be read."""
+    def predictions(self, invert: Invert, pictures: Sequence[tuple[int, Picture]]) -> list[Prediction | DataError]:
+        """Of numbered pictures that are answered at once, in their order; the error of one that cannot be read."""
         frames = [self._frame_or_error(picture, invert) for _, picture in pictures]
         readable = [frame for frame in frames if isinstance(frame, np.ndarray)]
         answers = self.of_frames(np.stack(readable)) if readable else {}

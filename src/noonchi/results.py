@@ -246,11 +246,15 @@ class Prediction:
         """
         probabilities = self.heads[head]
         if self.kinds[head] == "labels":
-            return " ".join(name for name, p in probabilities.items() if p >= 0.5)
+            return " ".join(self.held(head))
         names = list(probabilities)
         if self.kinds[head] == "binary":
             names.reverse()
         return max(names, key=lambda name: probabilities[name])
+
+    def held(self, head: str) -> list[str]:
+        """All classes at one half and above, in class order."""
+        return [name for name, p in self.heads[head].items() if p >= 0.5]
 
     def top(self, head: str, count: int) -> list[tuple[str, float]]:
         """The `count` likeliest classes, likeliest first; ties stay in class order."""

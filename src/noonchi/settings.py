@@ -76,8 +76,8 @@ class DataSettings(Settings):
     """Which pictures, and how they are split."""
 
     source: str | None = None
-    """What was given as DATA: a folder, a CSV, an .npz, a folder of IDX files, shards, `hf:OWNER/NAME` or a built-in name.
-    """
+    """What was given as DATA: a folder, a CSV, an .npz, a folder of IDX files, a built-in name, shards or
+    `hf:OWNER/NAME`."""
     validation_share: Share = 0.1
     """Part of the training pictures kept aside for validation, where the data names none."""
     test_share: Share = 0.1

@@ -26,7 +26,7 @@ from noonchi.sources import (
     table,
 )
 from noonchi.sources.aligned import aligned
-from noonchi.sources.index import Column, Index, Labels, Raw
+from noonchi.sources.index import Column, Index, Labels, Pictures, Raw
 from noonchi.sources.scan import Progress
 from noonchi.sources.splits import (
     as_index,
@@ -42,6 +42,7 @@ from noonchi.sources.splits import (
 __all__ = [
     "Data",
     "Index",
+    "Pictures",
     "aligned",
     "as_index",
     "differences",
@@ -49,6 +50,7 @@ __all__ = [
     "load",
     "load_with_columns",
     "picture_paths",
+    "pictures",
     "read_splits",
     "read_unusable",
     "refuse_many_unusable",
@@ -125,6 +127,30 @@ def _splits(raw: Raw, labels: Mapping[str, Labels], settings: DataSettings) -> n
     if raw.settled and raw.splits is not None:
         return raw.splits
     return splits.complete(raw.splits, groups.keys(raw.hashes, raw.groups), labels.values(), settings)
+
+
+def pictures(data: str, progress: Progress | None = None) -> Pictures:
+    """The pictures that a path or a name stands for, labelled or not: of a folder those of `picture_paths`, without a
+    look into them, else those that `load` finds; of shards in the order in which they are read best.
+
+    Raises DataError as these do.
+    """
+    path = Path(data)
+    if data in builtin.NAMES or not path.is_dir() or idx.is_folder(path) or shards.is_place(path):
+        index = load(data, DataSettings(validation_share=0.0, test_share=0.0), progress=progress)
+        if index.shards is not None:
+            index = index.only(index.reading_order)
+        return Pictures(index.ids, index.hashes, index.pictures, index.unusable, index)
+    found = picture_paths(path)
+    return Pictures([folder.id_of(one, path) for one in found], [_mark(one) for one in found], found)
+
+
+def _mark(path: Path) -> str:
+    try:
+        about = path.stat()
+    except OSError:  # gone since it was found: why it cannot be read is told with the answers
+        return ""
+    return f"{about.st_size} {about.st_mtime_ns}"
 
 
 def lasting_name(data: str | Path) -> str:

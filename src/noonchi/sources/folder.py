@@ -39,12 +39,12 @@ def read(root: Path, *, follow_links: bool = False, progress: Progress | None = 
     _refuse_few(root, folders, unusable, classes)
     return Raw(
         name=root.resolve().name,
-        ids=tuple(_id(item.path, root) for item, _ in usable),
+        ids=tuple(id_of(item.path, root) for item, _ in usable),
         hashes=tuple(content for _, content in usable),
         columns={"label": column(item.label for item, _ in usable)},
         splits=None if None in splits else np.array([item.split for item, _ in usable]),
         files=tuple(item.path for item, _ in usable),
-        unusable=tuple((_id(item.path, root), reason) for item, reason in unusable),
+        unusable=tuple((id_of(item.path, root), reason) for item, reason in unusable),
         notes=_left_out(sorted({folder.label for folder in folders if not folder.reason}.difference(classes))),
     )
 
@@ -62,6 +62,11 @@ def pictures_below(folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"'{folder}' holds no pictures; expected files named {', '.join(_SUFFIXES)}.")
     return found
+
+
+def id_of(path: Path, root: Path) -> str:
+    """What a picture is called within its folder: its path from there, with `/`, as UTF-8."""
+    return _shown(path.relative_to(root).as_posix())
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,7 @@ def _refuse_few(root: Path, folders: list[_Item], unusable: list[tuple[_Item, st
 def _commonest(root: Path, unusable: list[tuple[_Item, str]]) -> str:
     """What is wrong with most of the unusable, and one of them."""
     ((reason, count),) = Counter(reason for _, reason in unusable).most_common(1)
-    first = next(_id(item.path, root) for item, one in unusable if one == reason)
+    first = next(id_of(item.path, root) for item, one in unusable if one == reason)
     more = f" and {count - 1:,} more" if count > 1 else ""
     return f" Left out: '{first}'{more}: {reason}."
 
@@ -198,10 +203,6 @@ def _left_out(classes: list[str]) -> tuple[str, ...]:
     if not classes:
         return ()
     return (f"left out, having no usable picture: class {', '.join(map(repr, classes))}",)
-
-
-def _id(path: Path, root: Path) -> str:
-    return _shown(path.relative_to(root).as_posix())
 
 
 def _shown(name: str) -> str:

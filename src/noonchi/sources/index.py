@@ -156,6 +156,26 @@ class Index:
         return out
 
 
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures in order, whatever their labels are; nothing is decoded."""
+
+    ids: Sequence[str]
+    marks: Sequence[str]
+    """One a picture, another once the picture is another: its content hash, or a file's size and time."""
+    pictures: Sequence[Path | Images | bytes]
+    """What `pixels.read` takes."""
+    unusable: Sequence[tuple[str, str]] = ()
+    """(id, reason) of what the data name beside these."""
+    index: Index | None = None
+    """Where they come from one."""
+
+    def prepare(self, rows: range) -> None:
+        """Have the shards of these pictures fetched in the background."""
+        if self.index is not None and self.index.shards is not None:
+            self.index.prepare(list(dict.fromkeys(self.index.shards[rows.start : rows.stop].tolist())))
+
+
 class Packed(Sequence[bytes]):
     """Contents of files that lie in shards, each read when it is asked for."""
 
