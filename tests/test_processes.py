@@ -236,6 +236,14 @@ def test_two_machines_train_without_a_disk_in_common(place: Path, tmp_path: Path
         assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
 
 
+def test_the_recipe_gives_the_same_bits_from_shards_decoded_or_streamed(place: Path, alone: Path, pair: Path) -> None:
+    ended(started(place, 1, "shard", "photos", "packed", "--recipe", "recipe.toml"))
+    for processes, like, stream in ((1, alone, "false"), (2, pair, "true")):
+        arguments = ("train", "packed", "--recipe", "recipe.toml", "--trust-code", "--set", f"data.stream={stream}")
+        ended(started(place, processes, *arguments, "--out", f"packed-{processes}"))
+        assert identity(place / f"packed-{processes}") == identity(like)
+
+
 def test_an_error_of_all_processes_is_told_once(place: Path) -> None:
     out, err = ended(started(place, 2, "train", "nowhere", "--out", "none"), 3)
     assert out == ""

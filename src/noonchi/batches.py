@@ -174,7 +174,7 @@ class Batches:
         if self.features is not None or not isinstance(self.frames, Stream) or not parts:
             return nullcontext()
         own = [positions if part is None else positions[part.slice] for positions, part in parts]
-        return self.frames.ahead(np.concatenate(own), torch.get_num_threads())
+        return self.frames.ahead(np.concatenate(own), len(own[0]), torch.get_num_threads())
 
     def _parts(self, at_once: int | None) -> Iterator[np.ndarray]:
         count, mine = at_once or pixels.answered_at_once(self.pixels), self.shared(at_once)

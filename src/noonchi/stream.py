@@ -18,8 +18,8 @@ LARGE = 16 * 2**30
 WINDOW = 8
 """Shards whose pictures are mixed with one another: half of those that may be at hand, so that as many are on their
 way."""
-_AHEAD = 64 * 2**20
-"""Bytes of frames decoded before they are asked for, at most."""
+_AHEAD = 16 * 2**20
+"""Bytes of frames decoded before they are asked for, at most, where two batches are not more."""
 _STRIDE = 256
 """Pictures between two looks at which shards come next."""
 
@@ -55,9 +55,12 @@ class Stream:
         return frames
 
     @contextmanager
-    def ahead(self, order: Codes, threads: int) -> Iterator[None]:
-        """Within it pictures are decoded on so many other threads, in the order given, before they are asked for."""
-        before, room = self._ahead, max(1, _AHEAD // int(np.prod(self.shape[1:])))
+    def ahead(self, order: Codes, batch: int, threads: int) -> Iterator[None]:
+        """Within it pictures are decoded on so many other threads, in the order given, before they are asked for.
+
+        They are asked for `batch` at a time.
+        """
+        before, room = self._ahead, max(2 * batch, _AHEAD // int(np.prod(self.shape[1:])))
         with ThreadPoolExecutor(threads) as pool:
             self._ahead = _Ahead(self, pool, order, room)
             try:
