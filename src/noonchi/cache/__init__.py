@@ -254,6 +254,9 @@ def _decoded(job: _Job, already: Mapping[str, Frame], among: slice) -> Iterator[
                 yield at, frame
                 if job.progress:
                     job.progress(done + 1, len(order))
+    except BaseException:
+        job.index.give_up()  # or the pool would wait for threads that wait for a server
+        raise
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt does not wait for what was queued
 

@@ -34,7 +34,11 @@ def sizes(index: Index) -> Sizes:
         sides[at] = found.size if found else (0, 0)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(look, index.reading_order.tolist()))
+        try:
+            list(pool.map(look, index.reading_order.tolist()))
+        except BaseException:
+            index.give_up()
+            raise
     return sides
 
 

@@ -120,6 +120,11 @@ class Index:
         if isinstance(self.packed, Packed):
             self.packed.prepare(shards)
 
+    def give_up(self) -> None:
+        """Wake whoever waits for a shard, by a DataError: the work that needed it is over."""
+        if isinstance(self.packed, Packed):
+            self.packed.give_up()
+
     def positions(self, split: Split) -> Codes:
         """Positions of a split's pictures, ascending."""
         return np.flatnonzero(self.splits == split).astype(np.int64)
@@ -182,6 +187,9 @@ class Packed(Sequence[bytes]):
     def prepare(self, shards: Sequence[int]) -> None:
         """Ask for shards to be fetched in the background, the first first, as far as there is room for them."""
 
+    def give_up(self) -> None:
+        """Stop what is being fetched; what is asked for later is fetched anew."""
+
 
 class Some(Packed):
     """Those of a sequence that are at some positions."""
@@ -203,6 +211,11 @@ class Some(Packed):
         """As the whole sequence prepares them."""
         if isinstance(self._whole, Packed):
             self._whole.prepare(shards)
+
+    def give_up(self) -> None:
+        """As the whole sequence does."""
+        if isinstance(self._whole, Packed):
+            self._whole.give_up()
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Pictures that lie in shards, each read and compared with its hash when it is asked for."""
 
+import threading
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -24,6 +25,9 @@ class Reader(Protocol):
 
     def prepare(self, shards: Sequence[int], /) -> None:
         """Have shards fetched in the background."""
+
+    def give_up(self) -> None:
+        """Stop what is being fetched."""
 
 
 class Pictures(Packed):
@@ -58,11 +62,15 @@ class Pictures(Packed):
         """Have shards fetched in the background; those at hand are there already."""
         self._reader.prepare(shards)
 
+    def give_up(self) -> None:
+        """Stop what is being fetched."""
+        self._reader.give_up()
+
 
 def in_folder(folder: Path, table: Table) -> Shelf:
     """The shards of a folder on this machine."""
 
-    def bring(number: int) -> Path:
+    def bring(number: int, _: threading.Event) -> Path:
         shard = table.shards[number]
         path = folder / shard.name
         try:

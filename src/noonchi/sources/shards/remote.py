@@ -286,6 +286,8 @@ def _tries(here: Place, name: str, patience: Patience, stop: threading.Event) ->
     one = _Try()
     for _ in range(_MOST_CONNECTIONS):
         yield one
+        if stop.is_set():
+            raise _cannot(here, name, "stopped")
         if one.failures >= patience.tries:
             break
         stop.wait(patience.pause_s * 2 ** (one.failures - 1))

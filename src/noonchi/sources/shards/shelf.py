@@ -10,17 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from noonchi.errors import DataError
+
 KEEP = 16
 """Shards open, and fetched, at most."""
 _AT_ONCE = 4
-"""Shards that are fetched beside one another."""
+"""Shards that are brought beside one another."""
 
 
 class Bring(Protocol):
     """Puts a shard where it can be opened; may be called by several threads, once at a time for one shard."""
 
-    def __call__(self, number: int) -> Path:
-        """Its path. Raises DataError."""
+    def __call__(self, number: int, stop: threading.Event, /) -> Path:
+        """Its path. Raises DataError, also soon after `stop` is set."""
 
 
 class Shelf:
@@ -57,13 +59,29 @@ class Shelf:
                 if not self._has_room(spare=numbers):
                     return
                 held = self._open[number] = _Held()
-            threading.Thread(target=self._fill, args=(number, held, self._slots), daemon=True).start()
+            self._start(number, held)
+
+    def give_up(self) -> None:
+        """Stop bringing; whoever waits gets a DataError, and who asks later has it brought anew."""
+        with self._changed:
+            for number, held in list(self._open.items()):
+                if not held.file.done():
+                    held.stop.set()
+                    del self._open[number]
+                    held.file.set_exception(DataError("stopped while shards were fetched; start again."))
+            self._changed.notify_all()
+
+    def _start(self, number: int, held: "_Held") -> None:
+        """In a thread of its own: who waits for it can be woken."""
+        threading.Thread(target=self._fill, args=(number, held), daemon=True).start()
 
     @contextmanager
     def _held(self, number: int) -> Iterator["_File"]:
         held, mine = self._taken(number)
         try:
-            if mine:
+            if mine and self._ahead:
+                self._start(number, held)
+            elif mine:
                 self._fill(number, held)
             yield held.file.result()
         finally:
@@ -97,19 +115,22 @@ class Shelf:
             self._drop(file.path)
         return True
 
-    def _fill(self, number: int, held: "_Held", slots: threading.BoundedSemaphore | None = None) -> None:
+    def _fill(self, number: int, held: "_Held") -> None:
         try:
-            if slots:
-                slots.acquire()
-            held.file.set_result(_File(self._bring(number)))
+            with self._slots:
+                file = _File(self._bring(number, held.stop))
         except BaseException as error:
             with self._changed:
-                del self._open[number]  # whoever asks next tries again
-            held.file.set_exception(error)
-        finally:
-            if slots:
-                slots.release()
+                if not held.stop.is_set():
+                    del self._open[number]  # whoever asks next tries again
+                    held.file.set_exception(error)
+                self._changed.notify_all()
+        else:
             with self._changed:
+                if held.stop.is_set():
+                    file.close()
+                else:
+                    held.file.set_result(file)
                 self._changed.notify_all()
 
 
@@ -119,6 +140,7 @@ class _Held:
     def __init__(self) -> None:
         self.file: Future[_File] = Future()
         self.users = 0
+        self.stop = threading.Event()
 
 
 class _File:

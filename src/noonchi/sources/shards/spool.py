@@ -33,10 +33,10 @@ class Spool:
         self, here: Place, shards: Sequence[Shard], keep: int = KEEP, patience: Patience | None = None
     ) -> None:
         self._here, self._shards = here, shards
-        bring = _Bring(here, shards, private_folder(), patience or remote.PATIENCE, threading.Event())
+        bring = _Bring(here, shards, private_folder(), patience or remote.PATIENCE)
         self._shelf = Shelf(bring, keep, ahead=True, drop=lambda path: path.unlink(missing_ok=True))
         self._peeked, self._lock = Counter[int](), threading.Lock()
-        weakref.finalize(self, _clear, bring.folder, bring.stop)  # also when the process ends
+        weakref.finalize(self, shutil.rmtree, bring.folder, ignore_errors=True)  # also when the process ends
 
     def read(self, number: int, offset: int, length: int) -> bytes:
         """Bytes of a shard. Raises DataError where it cannot be had."""
@@ -50,6 +50,10 @@ class Spool:
         """Fetch shards in the background, the first first, as far as there is room."""
         self._shelf.prepare(shards)
 
+    def give_up(self) -> None:
+        """Stop what is being fetched."""
+        self._shelf.give_up()
+
     def _may_peek(self, number: int) -> bool:
         with self._lock:
             self._peeked[number] += 1
@@ -58,20 +62,19 @@ class Spool:
 
 @dataclass(frozen=True)
 class _Bring:
-    """Fetches shards into a folder, until told to stop. Knows nothing of the spool, so that this may be forgotten."""
+    """Fetches shards into a folder. Knows nothing of the spool, so that this may be forgotten."""
 
     here: Place
     shards: Sequence[Shard]
     folder: Path
     patience: Patience
-    stop: threading.Event
 
-    def __call__(self, number: int) -> Path:
+    def __call__(self, number: int, stop: threading.Event) -> Path:
         shard = self.shards[number]
         path = self.folder / shard.name
         try:
             wanted = Wanted(shard.name, shard.size, shard.digest)
-            remote.fetch(self.here, wanted, path, patience=self.patience, stop=self.stop)
+            remote.fetch(self.here, wanted, path, patience=self.patience, stop=stop)
         except BaseException as error:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -105,8 +108,3 @@ def _sweep(above: Path) -> None:
         found = _OURS.fullmatch(entry.name)
         if found and entry.is_dir() and not entry.is_symlink() and not files.is_alive(int(found[1])):
             shutil.rmtree(entry, ignore_errors=True)
-
-
-def _clear(folder: Path, stop: threading.Event) -> None:
-    stop.set()
-    shutil.rmtree(folder, ignore_errors=True)
