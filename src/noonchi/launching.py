@@ -6,14 +6,14 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 from uuid import uuid4
+
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from noonchi import ranks
 from noonchi.errors import NoonchiError, RunError, StoppedError
-
-if TYPE_CHECKING:
-    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 _PATIENCE_S = 120
 """For processes that were asked to stop to save what they have."""
@@ -31,14 +31,11 @@ def run(processes: int, arguments: list[str]) -> None:
     """Run `noonchi ARGUMENTS` in so many processes; the first one speaks.
 
     Each takes its share of the threads of this machine, or its graphics processor. When one of them ends by an error,
-    the others are stopped. Raises ProcessError, which names it, or says nothing where the first one has said all, and
-    StoppedError where a signal asked to stop.
+    the others are stopped. Raises ProcessError, which names it, or says nothing where the first one has said all.
     """
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it would tell at length of every end
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):  # it would tell at length of every end
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // processes)))
     with tempfile.TemporaryDirectory() as others:
         config = LaunchConfig(
@@ -57,14 +54,14 @@ def run(processes: int, arguments: list[str]) -> None:
         except ChildFailedError as error:
             raise _blame(error.failures, processes) from None
         except SignalException as error:
-            raise StoppedError(f"stopped by {error.sigval.name}.") from None
+            raise ProcessError("", StoppedError.exit_code) from error  # the first process has said so
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _blame(failures: Mapping[int, "ProcessFailure"], processes: int) -> ProcessError:
+def _blame(failures: Mapping[int, ProcessFailure], processes: int) -> ProcessError:
     told = {number: one.error_file_data for number, one in failures.items() if one.error_file != "<N/A>"}
     own = {number: one for number, one in told.items() if not one["message"].startswith(ranks.LOST)}
     if 0 in own:

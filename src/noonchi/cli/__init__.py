@@ -28,7 +28,7 @@ from noonchi.cli.serving import serve
 from noonchi.cli.sharding import shard
 from noonchi.cli.training import train, val
 from noonchi.cli.tuning import tune
-from noonchi.errors import NoonchiError
+from noonchi.errors import NoonchiError, SettingsError
 from noonchi.results import printable
 
 
@@ -85,10 +85,20 @@ def _run() -> int:
     return code
 
 
+_SHARED = ("train", "predict")
+"""Commands whose work several processes share."""
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(package_name="noonchi")
-def noonchi() -> None:
+@click.pass_context
+def noonchi(context: click.Context) -> None:
     """Train, look into and use image classifiers."""
+    processes, name = ranks.started().count, str(context.invoked_subcommand)
+    if processes > 1 and name not in _SHARED:
+        raise SettingsError(
+            f"{name} runs in one process, and torchrun started {processes}; start noonchi {name} alone."
+        )
 
 
 for command in (

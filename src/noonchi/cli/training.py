@@ -56,7 +56,7 @@ def train(
     if resume is None and data is None:
         raise click.UsageError("DATA is missing: a folder of pictures, or a built-in name such as digits.")
     if devices and devices > 1:
-        _in_processes(devices)
+        _in_processes(devices, options["budget"])
         return
     began = time.monotonic()
     from noonchi import ranks, runs, settings, training
@@ -84,13 +84,17 @@ def train(
     click.echo(f"next: noonchi predict {printable(str(run.folder))} PICTURE...")
 
 
-def _in_processes(count: int) -> None:
+def _in_processes(count: int, budget: str | None) -> None:
     """Run the command that was given in so many processes."""
-    from noonchi import launching, ranks
+    began = time.monotonic()
+    from noonchi import launching, ranks, settings
 
     if ranks.started().count > 1:
         raise SettingsError("--devices starts processes, and torchrun has done so already; leave it out.")
-    launching.run(count, [*sys.argv[1:], "--devices", "1"])  # of two, click takes the last one
+    anew = ["--devices", "1"]  # of two, click takes the last one
+    if budget:
+        anew += ["--budget", f"{max(0.001, settings.duration_s(budget) - (time.monotonic() - began)):.3f}s"]
+    launching.run(count, [*sys.argv[1:], *anew])
 
 
 @click.command()
