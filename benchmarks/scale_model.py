@@ -21,6 +21,8 @@ RESNET50_BYTES = 25_557_032 * 4
 """Gradients in float32; half of it where they are sent in 16 bits."""
 SHARD_BYTES = 64e6
 """`noonchi shard --shard-mb`."""
+WINDOW = 8
+"""Shards whose pictures are mixed with one another: `noonchi.stream.WINDOW`."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,10 @@ class Cluster:
     """Into one machine."""
     requests_s: float = inf
     """Of all processes together: a store's limit."""
-    fetches_all: bool = True
-    """Whether every process fetches every shard, as noonchi does, or each its part."""
+    each_for_itself: bool = True
+    """Whether a process fetches every shard that it needs a picture of, as noonchi does; or one fetches it for all."""
     price_hour: float = 0.0
     """A process: one GPU's."""
-
-    @property
-    def times_fetched(self) -> int:
-        """How often each byte leaves the store in an epoch."""
-        return self.processes if self.fetches_all else 1
 
 
 @dataclass(frozen=True)
@@ -96,16 +93,30 @@ def step_s(cluster: Cluster) -> float:
     return own if n == 1 else own + all_reduce_s(cluster) + cluster.overhead_s + 2 * (n - 1) * cluster.latency_s
 
 
+def times_fetched(data: Data, cluster: Cluster) -> float:
+    """How often each byte leaves the store in an epoch.
+
+    A process's part of a batch lies in one window of shards or two. Where a batch is smaller than a window, all
+    processes need all of it; else as many as have a part there, and half a window is fetched twice.
+
+    >>> [round(times_fetched(Data(IMAGENET), Cluster(n, 1, 256)), 1) for n in (8, 64, 512)]
+    [8, 18.7, 18.7]
+    """
+    if not cluster.each_for_itself:
+        return 1
+    return min(cluster.processes, 1 + WINDOW * SHARD_BYTES / data.picture_bytes / cluster.batch)
+
+
 def outcome(data: Data, cluster: Cluster) -> Outcome:
     """
     >>> outcome(Data(IMAGENET), Cluster(8, 2470, 256, cores=6, decode_rate=540)).bottleneck
     'GPU'
     >>> outcome(Data(IMAGENET), Cluster(8, 2470, 256, cores=2, decode_rate=540)).bottleneck
     'decoding'
-    >>> outcome(Data(IMAGENET), Cluster(64, 2470, 256, network_bytes_s=50e9)).bottleneck
+    >>> outcome(Data(IMAGENET), Cluster(64, 2470, 256, network_bytes_s=20e9)).bottleneck
     'network'
     """
-    n, each = cluster.processes, data.picture_bytes * cluster.times_fetched
+    n, each = cluster.processes, data.picture_bytes * times_fetched(data, cluster)
     machines = -(-n // cluster.a_machine)
     rates = {
         "network": cluster.network_bytes_s * machines / each,
