@@ -86,6 +86,7 @@ def _in_processes(given: argparse.Namespace, data: Path, side: int, local: Local
         commands[APART] = _command(2, *work[:2], "apart", *work[3:])
     results, _ = processes.measure(commands, 1, given.turns)
     print(f"\nS9 in several processes: {_about(results)}\n\n{_table_of_processes(results)}")
+    print(f"\nOf a step of 2 processes {_exchanging_ms(results)} ms are above one of {APART}, turn by turn")
     print(f"\nThe model, fitted to two rows and asked for the third\n\n{_table_of_fits(results)}", flush=True)
     sums = [one for name, one in results.items() if name == "2"]
     taken = [figures["sum_s"] for one in sums for figures in _later(one).values()]
@@ -142,6 +143,16 @@ def _row_of_processes(name: str, measured: Measured, base: Mapping[Turn, float])
 def _rate_ratio(turns: Mapping[Turn, float], base: Mapping[Turn, float]) -> str:
     """Pictures/s as a part of the base's, turn by turn."""
     return spread(base[turn] / value for turn, value in turns.items() if turn in base)
+
+
+def _exchanging_ms(results: Mapping[str, Measured]) -> str:
+    ways = [results[name] for name in ("2", APART) if name in results]
+    steps = [
+        {turn: seconds / one.figures[turn]["steps"] for turn, seconds in one.seconds(first=False).items()}
+        for one in ways
+    ]
+    together, apart = steps if len(steps) == 2 else ({}, {})
+    return spread((seconds - apart[turn]) * 1000 for turn, seconds in together.items() if turn in apart)
 
 
 def _rates(results: Mapping[str, Measured]) -> dict[int, float]:
@@ -289,7 +300,8 @@ def _hash_rates(given: argparse.Namespace) -> list[float]:
 
 def _memory(given: argparse.Namespace, folder: Path) -> None:
     header = ["what", "shards", "pictures", "seconds to load", "MiB at the start", "loaded", "put in order", "read"]
-    cells = []
+    cells: list[list[str]] = []
+    large: list[dict[str, float]] = []
     try:
         for name in ("pixels", "many"):
             with _served(folder / name) as address:
@@ -299,9 +311,16 @@ def _memory(given: argparse.Namespace, folder: Path) -> None:
             place = big(folder / f"index-{count}", given.index, count)
             runs = [_of_memory("index", str(place)) for _ in range(given.rounds)]
             cells.append(["an index", f"{count:,}", *_of_runs(runs)])
+            large += runs
     except KeyboardInterrupt:
         tell("interrupted: the table holds what was measured until then")
-    print(f"\nMemory, the most that a process took\n\n{rows(header, cells)}", flush=True)
+    print(f"\nMemory, the most that a process took\n\n{rows(header, cells)}")
+    loaded, ordered = (_bytes_a_picture(large, name) for name in ("load_mib", "order_mib"))
+    print(f"\nAn index: {loaded} bytes a picture to load, {ordered} with a training split put in order", flush=True)
+
+
+def _bytes_a_picture(runs: Sequence[Mapping[str, float]], name: str) -> str:
+    return spread(((run[name] - run["least_mib"]) * 2**20 / run["pictures"] for run in runs), 0)
 
 
 def _of_memory(what: str, data: str) -> dict[str, float]:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from noonchi import batches, device, pixels, settings, sources
 from noonchi.batches import Batches
+from noonchi.sources.shards import table
 
 
 def main() -> None:
     what, data = sys.argv[1:]
+    table.arrow()  # imported before anything is counted
     began, least = time.perf_counter(), _peak_mib()
     run = settings.load(None, ["data.stream=true", "pixels.size=[150,150]", "pixels.channels=3"])
     index = sources.load(data, run.data, run.heads)
