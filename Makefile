@@ -16,8 +16,8 @@ check: .venv/dev
 	.venv/bin/lint-imports
 	$(MAKE) test
 
-# B1 to B11, in the order of benchmarks/README.md: some hours. One that fails keeps no other from running.
-BENCHMARKS = step mnist input photos_epoch transfer predict start memory serve
+# B1 to B12, in the order of benchmarks/README.md: some hours. One that fails keeps no other from running.
+BENCHMARKS = step mnist input photos_epoch transfer predict start memory serve scale
 WITHOUT_PHOTOS = step mnist start
 bench: export NOONCHI_DATA ?= ../shared/data
 bench: .venv/dev

@@ -139,6 +139,41 @@ def test_what_a_server_answers_is_told_of_digits_and_of_photos_beside_predict() 
     ]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+def test_scale_tells_of_processes_streams_decoding_memory_and_what_they_predict() -> None:
+    lines = run(FOLDER / "scale.py", "--toy", "--turns", 2, "--processes", 1, 2)
+    names = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| ")]
+    assert [name for name in names if name not in ("---", "1,281,167", "1,000,000,000")] == [
+        "processes",
+        "1",
+        "2",
+        "2, which exchange nothing",
+        "fitted to",
+        "pictures come as",
+        "frames in a memmap",
+        "streamed, shards of JPEGs",
+        "streamed, shards of pixels",
+        "streamed, shards of pixels, over local http",
+        "one thread",
+        "JPEG in memory to 224x224",
+        "JPEG in memory to 64x64",
+        "JPEG in a shard to 64x64",
+        "64x64 pixels in a shard",
+        "what",
+        "streamed over http",
+        "streamed over http",
+        "an index",
+        "an index",
+        "run",
+        *names[names.index("run") + 2 : names.index("pictures")],
+        "pictures",
+    ]
+
+
+def test_the_model_of_large_machines_does_what_its_examples_say() -> None:
+    assert run("-m", "doctest", FOLDER / "scale_model.py") == []
+
+
 def test_make_bench_runs_every_benchmark_and_tells_of_those_that_failed(tmp_path: Path) -> None:
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -149,6 +184,7 @@ def test_make_bench_runs_every_benchmark_and_tells_of_those_that_failed(tmp_path
     ran = [line.removeprefix("benchmarks/") for line in done.stdout.splitlines() if line]
     photos = "some where/cats_dogs"
     with_photos = [f"{name}.py {photos}" for name in ("photos_epoch", "transfer", "predict")]
-    assert ran == ["step.py", "mnist.py", *with_photos, "start.py", f"memory.py {photos}", f"serve.py {photos}"]
+    last = [f"{name}.py {photos}" for name in ("memory", "serve", "scale")]
+    assert ran == ["step.py", "mnist.py", *with_photos, "start.py", *last]
     assert "these benchmarks failed: input\n" in done.stderr
     assert done.returncode != 0
