@@ -62,7 +62,7 @@ def test_batches_are_those_of_decoded_pictures(photos):
     index = sources.load(photos)
     kept, anew = of_training(cache.decode(index, SMALL).array, index), streamed(photos)
     for one, other in zip(kept.of_epoch(2), anew.of_epoch(2), strict=True):
-        assert one.names.tolist() == other.names.tolist()
+        assert one.names == other.names
         assert one.images.equal(other.images)
     for one, other in zip(kept.in_order(50), anew.in_order(50), strict=True):
         assert one.images.equal(other.images)
@@ -88,8 +88,8 @@ def test_every_picture_comes_once_an_epoch_from_two_windows_of_shards_at_most(ma
 
 
 def test_an_epoch_is_gone_on_with_at_the_exact_picture(many):
-    whole = [batch.names.tolist() for batch in streamed(many).of_epoch(1)]
-    assert [batch.names.tolist() for batch in streamed(many).of_epoch(1, first_step=11)] == whole[11:]
+    whole = [batch.names for batch in streamed(many).of_epoch(1)]
+    assert [batch.names for batch in streamed(many).of_epoch(1, first_step=11)] == whole[11:]
 
 
 def test_over_a_network_that_fails_each_shard_is_fetched_once_an_epoch_and_each_picture_comes_once(many):

@@ -78,8 +78,8 @@ class Batches:
     seed: int
     device: str = "cpu"
     augment: AugmentSettings = field(default_factory=AugmentSettings)
-    names: np.ndarray | None = None
-    """Texts, one for each of `frames`."""
+    names: Sequence[str] | None = None
+    """One for each of `frames`."""
     features: np.ndarray | None = None
     """(views, pictures of the split, ...): what the first layers give for each, taken instead of its frame."""
     ranks: Ranks = ALONE
@@ -232,7 +232,7 @@ class Batches:
         return {head.name: torch.from_numpy(self.labels[head.name][positions]).to(self.device) for head in self.heads}
 
     def _names(self, positions: np.ndarray) -> Sequence[str]:
-        return () if self.names is None else self.names[positions]
+        return () if self.names is None else [self.names[at] for at in positions.tolist()]
 
 
 def _tensor(features: np.ndarray) -> Tensor:
@@ -272,7 +272,7 @@ def of_split(frames: np.ndarray | Stream, index: Index, split: Split, run: RunSe
         run.seed,
         run.device.name,
         run.augment,
-        np.array(index.ids, object),
+        index.ids,
         ranks=ranks.current(),
     )
 

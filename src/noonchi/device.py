@@ -64,13 +64,16 @@ def _cores() -> int:
 
 
 def versions(name: str) -> dict[str, str]:
-    """What decides a run's bits beside its recipe: the versions, by name, and as `machine` the system and the device.
+    """What decides a run's bits beside its recipe: the versions, by name, as `machine` the system and the device, and
+    where there are several processes, how many.
 
     >>> sorted(versions("cpu"))[-2:]
     ['timm', 'torch']
     """
     found = {"noonchi": _version("noonchi"), "python": platform.python_version(), "torch": torch.__version__}
     found |= {package: _version(package) for package in ("numpy", "timm")}
+    processes = ranks.current().count
+    found |= {"processes": str(processes)} if processes > 1 else {}
     where = torch.cuda.get_device_name() if name == "cuda" else _processor()
     return found | {"machine": f"{where}, {platform.system()} {platform.release()}"}
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -26,6 +27,8 @@ Value = TypeVar("Value")
 
 _PATIENCE_S = 60
 """For the first process to begin."""
+_LONGEST = timedelta(days=1)
+"""That one may be busy alone while the others wait; whether it lives, torchrun knows."""
 LOST = "another process of this job has ended"
 """How a PeerLostError begins."""
 _LOST = ("gloo", "connection", "nccl", "broken pipe", "timed out")
@@ -187,7 +190,9 @@ def joined() -> Iterator[Ranks]:
     try:
         with whole():
             kind = "cpu:gloo,cuda:nccl" if graphics else "gloo"
-            distributed.init_process_group(kind, store=_meeting(one), rank=one.number, world_size=one.count)
+            distributed.init_process_group(
+                kind, timeout=_LONGEST, store=_meeting(one), rank=one.number, world_size=one.count
+            )
             machines = [distributed.new_group(list(ranks)) for ranks in _machines(one)]
             here = machines[one.number // on_machine()]
             _all = replace(one, group=distributed.group.WORLD)

@@ -225,6 +225,8 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
         if ends is not None:
             run = run.but(fit=run.fit.but(seconds=round(max(0.001, ends - time.monotonic()), 3)))
         run = together.same(run)
+        if not fresh:
+            _tell_of_processes(folder, together, tell)
         if together.first:
             _begin_folder(folder, run, index, fresh=fresh)
         if not fresh and (state.epoch > 1 or state.step):
@@ -258,6 +260,16 @@ def _kept(folder: Path, show: Show) -> Iterator[Show]:
     runs.make(folder)
     with runs.held(folder, records.RECIPE), log.kept(folder / runs.LOG, show) as tell:
         yield tell
+
+
+def _tell_of_processes(folder: Path, together: Ranks, show: Show) -> None:
+    before = together.of_first(lambda: records.load_versions(folder).get("processes", "1"))
+    if before != str(together.count):
+        show(
+            Note(
+                f"begun in {before} processes, goes on in {together.count}: the same to within rounding, not to the bit"
+            )
+        )
 
 
 def _begin_folder(folder: Path, run: RunSettings, index: Index, *, fresh: bool) -> None:
@@ -422,7 +434,8 @@ def _report(folder: Path, index: Index, show: Show) -> None:
 
 
 def _keep_answers(folder: Path, split: Split, index: Index, pictures: Batches, found: Answered) -> None:
-    ids, hashes = (np.array(names)[pictures.positions] for names in (index.ids, index.hashes))
+    at = pictures.positions.tolist()
+    ids, hashes = (np.array([names[one] for one in at]) for names in (index.ids, index.hashes))
     answers.write(folder, split, Answers(index.heads, ids, hashes, found.labels, found.probabilities))
 
 
