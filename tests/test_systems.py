@@ -66,6 +66,7 @@ def test_the_convnet_reaches_the_courses_accuracy(convnet: tuple[Path, dict[str,
     assert run["test"]["accuracy"] >= 0.988
 
 
+@pytest.mark.timeout(900)  # four minutes on two cores without bfloat16
 def test_a_kill_in_the_third_epoch_changes_no_bit(
     real_data: Path, tmp_path: Path, convnet: tuple[Path, dict[str, Any]]
 ) -> None:
