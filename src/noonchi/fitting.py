@@ -293,10 +293,11 @@ def _take(state: State, plan: Plan, batch: Batch, answer: Forward, steps_per_epo
     settings, network = plan.settings, state.classifier.network.train()
     answers = answer.logits(batch, plan.precision)
     loss, each = _losses(plan, answers, batch)
-    counted = answer.summed(_counted(state, batch, answers, loss, each))
-    _refuse_not_finite(state, settings, "loss", counted["loss"], batch.names)
     state.optimizer.zero_grad()
     answer.backward(loss, batch)
+    # told after the way back: processes wait for one another once a step, not twice
+    counted = answer.summed(_counted(state, batch, answers, loss, each))
+    _refuse_not_finite(state, settings, "loss", counted["loss"], batch.names)
     norm = nn.utils.get_total_norm(weight.grad for weight in network.parameters() if weight.grad is not None)
     _refuse_not_finite(state, settings, "gradient", norm.item(), batch.names)
     if settings.clip_norm is not None:
