@@ -7,7 +7,7 @@ run: .venv/run
 	.venv/bin/noonchi train digits
 
 test: .venv/dev
-	.venv/bin/python -m pytest -r s
+	.venv/bin/python -m pytest -r s -n auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev
 	.venv/bin/ruff format --check .
