@@ -2,7 +2,7 @@
 
 A step of n processes takes
 
-    batch / step_rate + overhead_s + 2 (n - 1) / n * gradient_bytes / bus_bytes_s + 2 (n - 1) * latency_s
+    batch / step_rate + overhead_s + 2 (n - 1) / n * gradient_bytes / bus_bytes_s + small sums * 2 (n - 1) * latency_s
 
 the third term being a ring's all-reduce (nccl-tests, doc/PERFORMANCE.md: t = S / B * 2 (n - 1) / n). Nothing is taken
 to be hidden behind the way back: what is hidden makes the fitted bandwidth greater than the wire's. Fetching, comparing
@@ -23,6 +23,8 @@ SHARD_BYTES = 64e6
 """`noonchi shard --shard-mb`."""
 WINDOW = 8
 """Shards whose pictures are mixed with one another: `noonchi.stream.WINDOW`."""
+SMALL_SUMS = 2
+"""A step: of the losses, and of whether one of the processes was asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Cluster:
     bus_bytes_s: float = inf
     """Of the narrowest link of the ring: within one machine NVLink or memory, else a machine's network."""
     latency_s: float = 0.0
-    """From one process to the next, of the small sum that each step sends round beside the gradients."""
+    """From one process to the next, of a small sum that goes round beside the gradients."""
     overhead_s: float = 0.0
     """Of a step, as soon as there are two processes."""
     a_machine: int = 8
@@ -87,10 +89,19 @@ def all_reduce_s(cluster: Cluster) -> float:
 def step_s(cluster: Cluster) -> float:
     """
     >>> step_s(Cluster(1, 100, 50)), step_s(Cluster(2, 100, 50, overhead_s=0.25, latency_s=0.125))
-    (0.5, 1.0)
+    (0.5, 1.25)
     """
     n, own = cluster.processes, cluster.batch / cluster.step_rate
-    return own if n == 1 else own + all_reduce_s(cluster) + cluster.overhead_s + 2 * (n - 1) * cluster.latency_s
+    return own if n == 1 else own + all_reduce_s(cluster) + cluster.overhead_s + small_sums_s(n, cluster)
+
+
+def small_sums_s(n: int, cluster: Cluster) -> float:
+    """What those of a step take, in a ring of n processes.
+
+    >>> small_sums_s(2, Cluster(1, 100, 50, latency_s=0.125))
+    0.5
+    """
+    return SMALL_SUMS * 2 * (n - 1) * cluster.latency_s
 
 
 def times_fetched(data: Data, cluster: Cluster) -> float:
@@ -135,7 +146,7 @@ def _part(cluster: Cluster) -> str:
     parts = {
         "GPU": cluster.batch / cluster.step_rate,
         "all-reduce": all_reduce_s(cluster) + cluster.overhead_s,
-        "small sum": 2 * (n - 1) * cluster.latency_s,
+        "small sums": small_sums_s(n, cluster),
     }
     return max(parts, key=lambda name: parts[name])
 
@@ -159,7 +170,7 @@ def fitted(cluster: Cluster, measured: Sequence[tuple[int, float]]) -> Cluster:
     several = [(n, rate) for n, rate in measured if n > 1]
     own = cluster.batch / alone[0]
     share = [2 * (n - 1) / n for n, _ in several]
-    extra = [n * cluster.batch / rate - own - 2 * (n - 1) * cluster.latency_s for n, rate in several]
+    extra = [n * cluster.batch / rate - own - small_sums_s(n, cluster) for n, rate in several]
     overhead, slope = _line(share, extra) if len(several) > 1 else (0.0, max(0.0, extra[0] / share[0]))
     bus = cluster.gradient_bytes / slope if slope > 0 else inf
     return replace(cluster, step_rate=alone[0], overhead_s=overhead, bus_bytes_s=bus)
