@@ -31,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="noonchi-cache-")
     config.add_cleanup(folder.cleanup)
     os.environ["NOONCHI_CACHE"] = folder.name
+    if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # torch's threads spin while they wait for one another's core
+        share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -159,6 +159,7 @@ def test_shards_give_what_their_pictures_give(here, noonchi, bars):
     images, labels = bars(1_500, classes=3)
     np.savez(here / "few.npz", x=images, y=labels)
     assert noonchi("shard", "few.npz", "shards").code == 0
+    assert "--out FILE.parquet" in noonchi("predict", "run", "shards").err
     assert noonchi("predict", "run", "shards", "--out", "p.parquet").code == 0
     ask(here / "of_arrays.parquet", "few.npz")
     found, expected = (parquet.read_table(name) for name in ("p.parquet", "of_arrays.parquet"))

@@ -250,6 +250,13 @@ def test_an_error_of_all_processes_is_told_once(place: Path) -> None:
     assert err.splitlines() == ["noonchi: 'nowhere' is no file, folder or built-in data set. Known: digits, mnist."]
 
 
+def test_many_more_processes_than_cores_are_refused(place: Path) -> None:
+    cores = len(os.sched_getaffinity(0))
+    _, err = ended(started(place, 1, "train", "photos", "--devices", str(9 * cores)), 2)
+    assert err.startswith(f"noonchi: --devices {9 * cores}: this machine has {cores} cores and ")
+    assert err.endswith(f"expected a process for each, and at most {4 * cores}.\n")
+
+
 def test_an_error_of_one_process_names_it(place: Path, tmp_path: Path) -> None:
     """Another network than the first process has."""
     code = "import os\n" + NETWORK.replace(

@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(900)
 def test_the_commands_run_one_after_the_other(folder: Path) -> None:
     for name, *arguments in commands("README.md"):
         assert name == "noonchi"

@@ -17,6 +17,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+# epochs of MNIST take minutes on two cores without bfloat16, and other tests run beside them
+pytestmark = pytest.mark.timeout(1200)
 AFTER_ONE_EPOCH = {  # a floor some way under what is reached, so that another processor's bits do not matter
     "mnist-mlp": {"accuracy": 0.94},
     "mnist-one-conv": {"accuracy": 0.93},
@@ -66,7 +68,6 @@ def test_the_convnet_reaches_the_courses_accuracy(convnet: tuple[Path, dict[str,
     assert run["test"]["accuracy"] >= 0.988
 
 
-@pytest.mark.timeout(900)  # four minutes on two cores without bfloat16
 def test_a_kill_in_the_third_epoch_changes_no_bit(
     real_data: Path, tmp_path: Path, convnet: tuple[Path, dict[str, Any]]
 ) -> None:

@@ -8,15 +8,18 @@ import tempfile
 from collections.abc import Mapping
 from uuid import uuid4
 
+from torch import cuda
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from noonchi import ranks
-from noonchi.errors import NoonchiError, RunError, StoppedError
+from noonchi.errors import NoonchiError, RunError, SettingsError, StoppedError
 
 _PATIENCE_S = 120
 """For processes that were asked to stop to save what they have."""
+_MOST_A_CORE = 4
+"""Processes: each takes some hundred MB, and more than one a core are slower than one."""
 
 
 class ProcessError(NoonchiError):
@@ -31,8 +34,14 @@ def run(processes: int, arguments: list[str]) -> None:
     """Run `noonchi ARGUMENTS` in so many processes; the first one speaks.
 
     Each takes its share of the threads of this machine, or its graphics processor. When one of them ends by an error,
-    the others are stopped. Raises ProcessError, which names it, or says nothing where the first one has said all.
+    the others are stopped. Raises ProcessError, which names it, or says nothing where the first one has said all, and
+    SettingsError for many more processes than there are cores.
     """
+    if processes > max(most := _MOST_A_CORE * _cores(), cuda.device_count()):
+        raise SettingsError(
+            f"--devices {processes}: this machine has {_cores()} cores and {cuda.device_count()} graphics processors; "
+            f"expected a process for each, and at most {most}."
+        )
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("torch.distributed.elastic"):  # it would tell at length of every end
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -64,11 +73,13 @@ def _cores() -> int:
 def _blame(failures: Mapping[int, ProcessFailure], processes: int) -> ProcessError:
     told = {number: one.error_file_data for number, one in failures.items() if one.error_file != "<N/A>"}
     own = {number: one for number, one in told.items() if not one["message"].startswith(ranks.LOST)}
+    killed = {number: one for number, one in failures.items() if one.exitcode < 0 and one.exitcode != -signal.SIGTERM}
+    if killed:  # the others may have been asked to stop before they noticed
+        own = {number: one for number, one in own.items() if one["exit_code"] != StoppedError.exit_code}
     if 0 in own:
         return ProcessError("", own[0]["exit_code"])
     for number, one in own.items():
         return ProcessError(f"process {number} of {processes}: {one['message']}", one["exit_code"])
-    killed = {number: one for number, one in failures.items() if one.exitcode < 0 and one.exitcode != -signal.SIGTERM}
     number, failure = next(iter((killed or failures).items()))
     how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with code {failure.exitcode}"
     return ProcessError(f"process {number} of {processes} {how}; the others were stopped.", RunError.exit_code)

@@ -449,3 +449,14 @@ def test_the_library_is_told_not_to_report(saved):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean)
     assert done.stdout == "False True\n"
+
+
+def test_a_saved_data_set_stands_for_pictures_to_predict(saved):
+    found = sources.pictures(str(saved()))
+    assert [found.pictures[at] for at in range(len(found.ids))] == [png(at) for at in range(6)]
+
+
+def test_what_is_said_of_pictures_that_are_no_files_is_to_be_written(saved):
+    for data in (saved(), "hf:owner/name", "http://example.org/shards"):
+        with pytest.raises(DataError, match=r"no files of their own; .* --out FILE\.parquet"):
+            sources.picture_paths(data)

@@ -55,7 +55,7 @@ def predict(
     from noonchi import sources
 
     loaded = _loaded(run, trust_code=trust_code)
-    paths = [path for given in pictures for path in sources.picture_paths(Path(given))]
+    paths = [path for given in pictures for path in sources.picture_paths(given)]
     if invert == "no":
         _tell_of_negative(loaded, paths[0], str(paths[0]))
     unreadable: list[NoonchiError] = []

@@ -146,7 +146,12 @@ def normalise(images_nhwc: "torch.Tensor", settings: PixelSettings) -> "torch.Te
     import torch
 
     number, height, width, channels = images_nhwc.shape
-    rows = images_nhwc.to(torch.float32, memory_format=torch.contiguous_format).view(-1, width * channels)
+    if images_nhwc.device.type == "cpu":
+        # glibc before 2.38 does not find memory again that torch has aligned (its bug 14581): it grew by a batch a step
+        rows = torch.from_numpy(np.empty((number * height, width * channels), np.float32))
+        rows.copy_(images_nhwc.reshape(-1, width * channels))
+    else:
+        rows = images_nhwc.to(torch.float32, memory_format=torch.contiguous_format).view(-1, width * channels)
     mean, std = (torch.from_numpy(values).to(images_nhwc.device) for values in _of_levels(settings, width))
     if mean.any():
         rows.sub_(mean)

@@ -136,7 +136,7 @@ def pictures(data: str, progress: Progress | None = None) -> Pictures:
     Raises DataError as these do.
     """
     path = Path(data)
-    if data in builtin.NAMES or not path.is_dir() or idx.is_folder(path) or shards.is_place(path):
+    if data in builtin.NAMES or not path.is_dir() or idx.is_folder(path) or _is_packed(data):
         index = load(data, DataSettings(validation_share=0.0, test_share=0.0), progress=progress)
         if index.shards is not None:
             index = index.only(index.reading_order)
@@ -178,12 +178,25 @@ def refuse_place(option: str, path: Path, data: Data) -> None:
         raise SettingsError(f"{option} {path}: it would lie among the pictures; give a place outside of '{data}'.")
 
 
-def picture_paths(given: Path) -> list[Path]:
+def picture_paths(given: str | Path) -> list[Path]:
     """The pictures that a path stands for: of a folder, all in and below it that are named as pictures; else itself.
 
-    Raises DataError for a folder without any.
+    Raises DataError for a folder without any, and for what holds pictures that are no files of their own.
     """
-    return folder.pictures_below(given) if given.is_dir() else [given]
+    if _is_packed(given):
+        raise DataError(
+            f"'{given}' holds pictures that are no files of their own; "
+            "have what is said of them written: --out FILE.parquet"
+        )
+    path = Path(given)
+    return folder.pictures_below(path) if path.is_dir() else [path]
+
+
+def _is_packed(data: str | Path) -> bool:
+    """Whether it is shards, or a data set as Hugging Face's library keeps it."""
+    if isinstance(data, str) and (shards.is_address(data) or hugging_face.is_name(data)):
+        return True
+    return shards.is_place(Path(data)) or hugging_face.is_saved(Path(data))
 
 
 def _read(data: Data, settings: DataSettings, progress: Progress | None) -> Raw:
