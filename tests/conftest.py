@@ -36,6 +36,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with tests of a longer limit come first, so that no process is left alone with them at the end."""
+    limits: dict[Path, float] = {}
+    for item in items:
+        for mark in item.iter_markers("timeout"):
+            limits[item.path] = max(mark.args[0], limits.get(item.path, 0))
+    items.sort(key=lambda item: -limits.get(item.path, 0))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that asks for `real_data` must not skip where there is some: the gate would be open unseen."""

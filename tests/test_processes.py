@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -214,6 +215,20 @@ def test_an_interrupt_saves_what_all_processes_have(place: Path, pair: Path) -> 
     assert "noonchi: stopped and saved; go on with: noonchi train --resume stopped" in err.splitlines()
     ended(started(place, 2, "train", "--resume", "stopped", "--trust-code"))
     assert identity(place / "stopped") == identity(pair)
+
+
+def test_processes_whose_launcher_is_killed_save_and_stop(place: Path) -> None:
+    long = ("--recipe", "recipe.toml", "--epochs", "10000", "--trust-code", "--out", "left")
+    process = started(place, 2, "train", "photos", *long)
+    assert process.stderr
+    line_that_begins(process.stderr, "  1 ")
+    ends = [os.pidfd_open(of_rank(process.pid, number)) for number in range(2)]
+    process.kill()
+    _, err = ended(process, -signal.SIGKILL)
+    assert "noonchi: stopped and saved; go on with: noonchi train --resume left" in err.splitlines()
+    for end in ends:
+        assert select.select([end], [], [], 60)[0]
+        os.close(end)
 
 
 def test_two_machines_train_without_a_disk_in_common(place: Path, tmp_path: Path, pair: Path) -> None:

@@ -5,8 +5,10 @@ A process that was not started by torchrun is `ALONE`: what it is told is what i
 
 import json
 import os
+import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +29,8 @@ Value = TypeVar("Value")
 
 _PATIENCE_S = 60
 """For the first process to begin."""
+_EVERY_S = 1.0
+"""It is looked whether the process that started this one still lives."""
 _LONGEST = timedelta(days=1)
 """That one may be busy alone while the others wait; whether it lives, torchrun knows."""
 LOST = "another process of this job has ended"
@@ -188,7 +192,7 @@ def joined() -> Iterator[Ranks]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     one, _joined = started(), _joined + 1
     try:
-        with whole():
+        with whole(), _not_left_alone():
             kind = "cpu:gloo,cuda:nccl" if graphics else "gloo"
             distributed.init_process_group(
                 kind, timeout=_LONGEST, store=_meeting(one), rank=one.number, world_size=one.count
@@ -202,6 +206,24 @@ def joined() -> Iterator[Ranks]:
         _all = _of_machine = ALONE
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+@contextmanager
+def _not_left_alone() -> Iterator[None]:
+    """Ask this process to stop, as SIGTERM does, once the one that started it is gone: no Ctrl-C would reach it."""
+    parent, over = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_EVERY_S):
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    threading.Thread(target=watch, daemon=True, name="noonchi-parent").start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @contextmanager
