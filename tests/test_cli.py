@@ -168,13 +168,13 @@ def _picture(folder):
 
 
 def test_train_says_where_the_run_is_and_what_comes_next(noonchi, here):
-    answer = noonchi("train", "a.npz", "--epochs", 2, "--batch-size", 16, "--out", "new", *SMALL)
+    answer = noonchi("train", "a.npz", "--epochs", 2, "--batch-size", 16, "--out", "a new run", *SMALL)
     assert answer.code == 0
     lines = answer.out.splitlines()
     assert lines[0].startswith("2 epochs in ")
     assert lines[1].startswith("val accuracy ")
     assert "95 % interval" in lines[2]
-    assert lines[-2:] == ["run in new", "next: noonchi predict new PICTURE..."]
+    assert lines[-2:] == ["run in a new run", "next: noonchi predict 'a new run' PICTURE..."]
     assert [line.split()[0] for line in answer.err.splitlines()] == ["1", "2"]
 
 

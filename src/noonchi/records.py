@@ -9,7 +9,7 @@ from typing import Any
 
 from noonchi import files, settings
 from noonchi.errors import RunError, SettingsError
-from noonchi.results import Epoch, inert
+from noonchi.results import Epoch, inert, shell_word
 from noonchi.settings import Number, RunSettings, Settings, Whole
 
 RECIPE, HISTORY, RESULT, VERSIONS = "recipe.toml", "history.csv", "test.json", "versions.json"
@@ -40,7 +40,7 @@ def load_result(folder: Path) -> Result:
     """How a run ended. Raises RunError for a run that is not finished."""
     path = folder / RESULT
     if not path.exists() and not path.is_symlink():
-        raise RunError(f"'{folder}' is not finished; go on with: noonchi train --resume {folder}")
+        raise RunError(f"'{folder}' is not finished; go on with: noonchi train --resume {shell_word(folder)}")
     return settings.recorded(Result, path, files.read_json(path))
 
 

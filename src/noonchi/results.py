@@ -1,7 +1,9 @@
 """The nouns that stages pass to one another, and how each is written as JSON. Imports no torch."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 HeadKind = Literal["classes", "binary", "labels"]
@@ -305,6 +307,15 @@ def printable(text: str) -> str:
     True
     """
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def shell_word(text: str | Path) -> str:
+    """A path or a name as one word of a command that is shown, which a shell takes as it is.
+
+    >>> shell_word("my photos"), shell_word("photos")
+    ("'my photos'", 'photos')
+    """
+    return printable(shlex.quote(str(text)))
 
 
 def inert(text: str) -> str:

@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from noonchi import classifier, device, files, networks, pixels, settings, sourc
 from noonchi.classifier import Classifier
 from noonchi.errors import DataError, RunError
 from noonchi.records import RECIPE, RESULT
-from noonchi.results import Note, Reading, Scores
+from noonchi.results import Note, Reading, Scores, shell_word
 from noonchi.settings import PixelSettings, RunSettings, ThenSettings
 from noonchi.sources import Data, Index
 from noonchi.terminal import Event
@@ -107,7 +106,8 @@ def refuse_used(folder: Path) -> None:
     """Raises RunError unless a new run may be written to `folder`; what a run killed before it began left is no run."""
     if (folder / RECIPE).exists():
         raise RunError(
-            f"'{folder}' already holds a run. Go on with it: noonchi train --resume {folder}; or give another --out."
+            f"'{folder}' already holds a run. Go on with it: noonchi train --resume {shell_word(folder)}; "
+            "or give another --out."
         )
     if folder.exists() and (not folder.is_dir() or not all(map(_is_of_no_run, folder.iterdir()))):
         raise RunError(f"'{folder}' exists and is not an empty folder; give another --out.")
@@ -240,7 +240,7 @@ def _holder(lock: Path) -> str:
 
 def _with_remedy(error: OSError, folder: Path, record: str, command: str) -> RunError:
     first = "Make room" if error.errno in files.FULL else "Mend that"
-    then = f"go on with: noonchi {command} --resume {shlex.quote(str(folder))}"
+    then = f"go on with: noonchi {command} --resume {shell_word(folder)}"
     if not (folder / record).exists():
         then = "try again, or give another --out"
     return RunError(f"'{error.filename or folder}': {error.strerror}. {first}, then {then}.")

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from noonchi import files, records
 from noonchi.errors import RunError, SettingsError, StoppedError
-from noonchi.results import Epoch, Note
+from noonchi.results import Epoch, Note, shell_word
 from noonchi.settings import RunSettings
 from noonchi.terminal import Event
 
@@ -130,7 +130,7 @@ def _begin(folder: Path, run: RunSettings) -> _Log:
     except MlflowException as error:
         raise RunError(
             f"MLflow at '{address or place}' cannot be written: {_first_line(error)}. Mend it, then go on with: "
-            f"noonchi train --resume {folder}"
+            f"noonchi train --resume {shell_word(folder)}"
         ) from None
     return log
 

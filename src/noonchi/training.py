@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 import signal
 import threading
 import time
@@ -48,7 +47,7 @@ from noonchi.evaluate import Answered, answered, calibrated, scored
 from noonchi.fitting import Deadline, Plan, State
 from noonchi.preparation import Material
 from noonchi.ranks import PeerLostError, Ranks
-from noonchi.results import Epoch, Note, Split
+from noonchi.results import Epoch, Note, Split, shell_word
 from noonchi.runs import Run, Show
 from noonchi.settings import HeadSettings, RunSettings
 from noonchi.sources import Data, Index
@@ -250,7 +249,7 @@ def _lost(folder: Path) -> Iterator[None]:
             yield
     except PeerLostError as error:
         if (folder / records.RECIPE).exists():
-            raise PeerLostError(f"{error} Go on with: noonchi train --resume {shlex.quote(str(folder))}") from None
+            raise PeerLostError(f"{error} Go on with: noonchi train --resume {shell_word(folder)}") from None
         raise
 
 
@@ -332,7 +331,7 @@ def _best(folder: Path) -> Classifier:
 
 def _warn(index: Index, run: RunSettings, show: Show) -> None:
     """Of what is wrong with the data, as far as that is known without a look at the pictures."""
-    see = f". See: noonchi check {shlex.quote(run.data.source)}" if run.data.source else ""
+    see = f". See: noonchi check {shell_word(run.data.source)}" if run.data.source else ""
     for finding in check.quick(index):
         show(Note(finding.about + (see if finding.groups else "")))
 
@@ -364,7 +363,7 @@ def _fit(
                 saved_at = time.monotonic()
                 saving_s = saved_at - began
             if stopping and (stop_at_end or not parts.ended(run, state)):
-                raise StoppedError(f"stopped and saved; go on with: noonchi train --resume {folder}")
+                raise StoppedError(f"stopped and saved; go on with: noonchi train --resume {shell_word(folder)}")
 
 
 def _record_start(folder: Path, run: RunSettings, start: Classifier, material: Material, show: Show) -> None:
@@ -430,7 +429,8 @@ def _report(folder: Path, index: Index, show: Show) -> None:
     try:
         reporting.write(folder / runs.REPORT, reporting.gather(folder, index, trust_code=True))
     except Exception as error:
-        show(Note(f"the report could not be made ({reason(error)}); the run is whole. Try: noonchi report {folder}"))
+        again = f"noonchi report {shell_word(folder)}"
+        show(Note(f"the report could not be made ({reason(error)}); the run is whole. Try: {again}"))
 
 
 def _keep_answers(folder: Path, split: Split, index: Index, pictures: Batches, found: Answered) -> None:

@@ -10,7 +10,7 @@ import click
 
 from noonchi.cli.printing import JSON, TRUST, print_json
 from noonchi.errors import SettingsError
-from noonchi.results import printable
+from noonchi.results import printable, shell_word
 
 if TYPE_CHECKING:
     from noonchi.export import Agreement
@@ -65,7 +65,7 @@ def export(run: Path, name: str, *, out: Path | None, quantize: str | None, trus
     for each in lost:
         _print_lost(each)
     if name == "onnx":
-        click.echo(f"next: noonchi predict {printable(str(path))} PICTURE...")
+        click.echo(f"next: noonchi predict {shell_word(path)} PICTURE...")
     if name == "html":
         click.echo("next: open it in a browser")
 

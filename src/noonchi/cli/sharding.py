@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from noonchi.cli.printing import RECIPE, SET
-from noonchi.results import printable
+from noonchi.results import printable, shell_word
 
 
 @click.command()
@@ -40,4 +40,4 @@ def shard(data: str, out: Path, recipe: str | None, *, shard_mb: int, size: int 
     click.echo(f"{done.pictures:,} pictures in {number}, {files.readable(done.bytes)}")
     if done.unusable:
         click.echo(f"{done.unusable:,} left out: {printable(str(out / sharding.UNUSABLE))}")
-    click.echo(f"next: noonchi train {printable(str(out))}")
+    click.echo(f"next: noonchi train {shell_word(out)}")

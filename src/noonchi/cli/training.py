@@ -10,7 +10,7 @@ import click
 
 from noonchi.cli.printing import ABSTAIN, JSON, RECIPE, SET, TRUST, overrides_option, print_json, print_scores
 from noonchi.errors import SettingsError
-from noonchi.results import printable
+from noonchi.results import printable, shell_word
 
 
 @click.command()
@@ -81,7 +81,7 @@ def train(
     click.echo(f"run in {printable(str(run.folder))}")
     if (page := run.folder / runs.REPORT).exists():
         click.echo(f"report in {printable(str(page))}")
-    click.echo(f"next: noonchi predict {printable(str(run.folder))} PICTURE...")
+    click.echo(f"next: noonchi predict {shell_word(run.folder)} PICTURE...")
 
 
 def _in_processes(count: int, budget: str | None) -> None:

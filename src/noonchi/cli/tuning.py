@@ -11,7 +11,7 @@ import click
 
 from noonchi.cli.printing import JSON, RECIPE, SET, TRUST, print_json
 from noonchi.errors import SettingsError, StoppedError
-from noonchi.results import printable
+from noonchi.results import printable, shell_word
 
 if TYPE_CHECKING:
     from noonchi.tuning import Found, Search
@@ -111,7 +111,7 @@ def tune(
     else:
         _print_search(found, command)
     if found.stopped:
-        raise StoppedError(f"stopped; go on with: noonchi tune --resume {shlex.quote(str(found.folder))}")
+        raise StoppedError(f"stopped; go on with: noonchi tune --resume {shell_word(found.folder)}")
 
 
 @click.command()
@@ -187,7 +187,7 @@ def _print_search(found: "Search", command: str | None) -> None:
     told = [f"{counts['finished']} finished", f"{counts['early']} ended early", f"{counts['failed']} failed"]
     click.echo(f"{len(found.trials)} trials: {', '.join(told)}")
     if found.best is None:
-        click.echo(f"no trial has finished yet; go on with: noonchi tune --resume {printable(str(found.folder))}")
+        click.echo(f"no trial has finished yet; go on with: noonchi tune --resume {shell_word(found.folder)}")
         return
     click.echo(f"best: trial {found.best.number}, val accuracy {found.best.accuracy:.4f}")
     for name, value in found.best.settings.items():
