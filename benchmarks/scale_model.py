@@ -23,6 +23,8 @@ SHARD_BYTES = 64e6
 """`noonchi shard --shard-mb`."""
 WINDOW = 8
 """Shards whose pictures are mixed with one another: `noonchi.stream.WINDOW`."""
+AT_ONCE = 4
+"""Shards that a process fetches beside one another; those of a machine fetch the window that comes next."""
 SMALL_SUMS = 2
 """A step: of the losses, and of whether one of the processes was asked to stop."""
 
@@ -58,13 +60,11 @@ class Cluster:
     decode_rate: float = inf
     """Pictures/s a core."""
     hash_bytes_s: float = inf
-    """Compared with their hashes, a core; at most 4 shards are fetched at a time."""
+    """Compared with their hashes, a core."""
     network_bytes_s: float = inf
     """Into one machine."""
     requests_s: float = inf
-    """Of all processes together: a store's limit."""
-    each_for_itself: bool = True
-    """Whether a process fetches every shard that it needs a picture of, as noonchi does; or one fetches it for all."""
+    """Of all machines together: a store's limit."""
     price_hour: float = 0.0
     """A process: one GPU's."""
 
@@ -104,18 +104,25 @@ def small_sums_s(n: int, cluster: Cluster) -> float:
     return SMALL_SUMS * 2 * (n - 1) * cluster.latency_s
 
 
-def times_fetched(data: Data, cluster: Cluster) -> float:
-    """How often each byte leaves the store in an epoch.
+def machines(cluster: Cluster) -> int:
+    """
+    >>> machines(Cluster(8, 1, 256)), machines(Cluster(12, 1, 256))
+    (1, 2)
+    """
+    return -(-cluster.processes // cluster.a_machine)
 
-    A process's part of a batch lies in one window of shards or two. Where a batch is smaller than a window, all
-    processes need all of it; else as many as have a part there, and half a window is fetched twice.
+
+def times_fetched(data: Data, cluster: Cluster) -> float:
+    """How often each byte leaves the store in an epoch: once for each machine that needs it.
+
+    A machine's part of a batch lies in one window of shards or more. Where a batch is smaller than a window, all
+    machines need all of it; else as many as have a part there, and one window's worth is fetched twice at its borders.
 
     >>> [round(times_fetched(Data(IMAGENET), Cluster(n, 1, 256)), 1) for n in (8, 64, 512)]
-    [8, 18.7, 18.7]
+    [1, 3.2, 3.2]
     """
-    if not cluster.each_for_itself:
-        return 1
-    return min(cluster.processes, 1 + WINDOW * SHARD_BYTES / data.picture_bytes / cluster.batch)
+    part = cluster.batch * min(cluster.processes, cluster.a_machine)
+    return min(machines(cluster), 1 + WINDOW * SHARD_BYTES / data.picture_bytes / part)
 
 
 def outcome(data: Data, cluster: Cluster) -> Outcome:
@@ -124,15 +131,15 @@ def outcome(data: Data, cluster: Cluster) -> Outcome:
     'GPU'
     >>> outcome(Data(IMAGENET), Cluster(8, 2470, 256, cores=2, decode_rate=540)).bottleneck
     'decoding'
-    >>> outcome(Data(IMAGENET), Cluster(64, 2470, 256, network_bytes_s=20e9)).bottleneck
+    >>> outcome(Data(IMAGENET), Cluster(64, 2470, 256, network_bytes_s=2e9)).bottleneck
     'network'
     """
     n, each = cluster.processes, data.picture_bytes * times_fetched(data, cluster)
-    machines = -(-n // cluster.a_machine)
+    at_once = min(WINDOW, AT_ONCE * min(n, cluster.a_machine), cluster.cores * min(n, cluster.a_machine))
     rates = {
-        "network": cluster.network_bytes_s * machines / each,
+        "network": cluster.network_bytes_s * machines(cluster) / each,
         "requests": cluster.requests_s * SHARD_BYTES / each,
-        "hashing": n * min(4, cluster.cores) * cluster.hash_bytes_s / each,
+        "hashing": machines(cluster) * at_once * cluster.hash_bytes_s / each,
         "decoding": n * cluster.cores * cluster.decode_rate,
         "steps": n * cluster.batch / step_s(cluster),
     }

@@ -2,13 +2,14 @@
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -440,6 +441,119 @@ def test_overrides_are_for_the_data_that_was_sharded(packed, tmp_path):
     (tmp_path / "o.csv").write_text("file_name,action\ncat/0.png,drop\n")
     with pytest.raises(DataError, match=r"cannot change shards; write them anew: noonchi shard --set data\.overrides="):
         sources.load(packed, settings.load(None).data.but(overrides=str(tmp_path / "o.csv")))
+
+
+# Processes of one job
+
+
+OF_JOB = """
+import sys
+from noonchi.sources import shards
+address, keep, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+raw = shards._at_address(address, keep=keep)
+order = sorted(range(len(raw.ids)), key=raw.shards.__getitem__)
+for _ in range(rounds):
+    for at in order:
+        raw.packed.prepare(range(raw.shards[at], 5))
+        raw.packed[at]
+    print("read all", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def of_job(address, keep=16, rounds=1):
+    """Two processes, as torchrun starts them: each reads all pictures, then waits for a line."""
+    told = os.environ | {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    command = [sys.executable, "-c", OF_JOB, address, str(keep), str(rounds)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    both = [subprocess.Popen(command, env=told | {"RANK": rank}, text=True, **pipes) for rank in "01"]
+    try:
+        yield both
+    finally:
+        for one in both:
+            one.kill()
+            one.communicate()
+
+
+def read_all(*processes):
+    for one in processes:
+        assert one.stdout.readline() == "read all\n", one.communicate()[1]
+
+
+def go_on(*processes):
+    for one in processes:
+        one.stdin.write("\n")
+        one.stdin.flush()
+
+
+def of_process(one):
+    """What lies in a process's own spool."""
+    return [path for path in spooled() if f".{one.pid}." in path.parent.name]
+
+
+def in_common():
+    """The folder of all processes that this one has started."""
+    return files.cache_folder() / "shards" / f"{platform.node()}.{os.getpid()}.{0:016x}"
+
+
+def times_fetched(served):
+    """How often each shard was asked for as a whole."""
+    return [sum(not asked for asked, _ in served.of(f"{number:06d}.tar")) for number in range(5)]
+
+
+LINKS = pytest.mark.skipif(os.name != "posix", reason="Windows removes nothing that is open")
+
+
+@LINKS
+def test_processes_of_a_job_fetch_each_shard_once_for_all_of_them_and_leave_nothing(packed):
+    with serving(packed) as served, of_job(served.address, rounds=2) as both:
+        for _ in range(2):
+            read_all(*both)
+            go_on(*both)
+        assert [one.wait() for one in both] == [0, 0]
+        assert times_fetched(served) == [1] * 5
+    assert list((files.cache_folder() / "shards").iterdir()) == []
+
+
+@LINKS
+def test_processes_of_a_job_keep_few_shards(packed):
+    with serving(packed) as served, of_job(served.address, keep=2) as both:
+        read_all(*both)
+        assert [len(of_process(one)) for one in both] == [2, 2]
+        assert 2 <= len({path.stat().st_ino for path in spooled()}) <= 4
+        assert len(list(in_common().glob("*.tar"))) <= 4
+
+
+@LINKS
+def test_a_process_that_is_killed_while_it_fetches_keeps_no_other_waiting(packed):
+    stalls = lambda name, before: "stall" if name == "000000.tar" and not before else None  # noqa: E731
+    with serving(packed, stalls) as served, of_job(served.address) as both:
+        while not times_fetched(served)[0]:
+            assert all(one.poll() is None for one in both)
+        (fetching,) = (one for one in both if any(path.name == "000000.tar" for path in of_process(one)))
+        fetching.kill()
+        read_all(*(one for one in both if one is not fetching))
+        assert times_fetched(served)[0] == 2
+
+
+@LINKS
+def test_where_processes_can_have_nothing_in_common_each_fetches_for_itself(packed):
+    in_common().parent.mkdir(parents=True)
+    in_common().touch()
+    with serving(packed) as served, of_job(served.address) as both:
+        read_all(*both)
+        assert times_fetched(served) == [2] * 5
+
+
+@LINKS
+def test_a_shard_that_was_cut_off_in_common_is_fetched_anew(packed):
+    in_common().mkdir(parents=True)
+    for shard in table.read(packed / "index.parquet", "it").shards:
+        (in_common() / f"{shard.digest}.tar").write_bytes(b"half")
+    with serving(packed) as served, of_job(served.address) as both:
+        read_all(*both)
+        assert times_fetched(served) == [1] * 5
 
 
 # A million pictures

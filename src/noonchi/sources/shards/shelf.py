@@ -14,8 +14,6 @@ from noonchi.errors import DataError
 
 KEEP = 16
 """Shards open, and fetched, at most."""
-_AT_ONCE = 4
-"""Shards that are brought beside one another."""
 
 
 class Bring(Protocol):
@@ -35,7 +33,6 @@ class Shelf:
         self._bring, self._keep, self._ahead, self._drop = bring, keep, ahead, drop
         self._open: OrderedDict[int, _Held] = OrderedDict()
         self._changed = threading.Condition()
-        self._slots = threading.BoundedSemaphore(_AT_ONCE)
 
     def __contains__(self, number: int) -> bool:
         """Whether a shard is open or on its way."""
@@ -117,8 +114,7 @@ class Shelf:
 
     def _fill(self, number: int, held: "_Held") -> None:
         try:
-            with self._slots:
-                file = _File(self._bring(number, held.stop))
+            file = _File(self._bring(number, held.stop))
         except BaseException as error:
             with self._changed:
                 if not held.stop.is_set():

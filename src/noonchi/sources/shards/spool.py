@@ -1,4 +1,7 @@
-"""Shards of an address, fetched whole into a folder of this process that holds a few of them at a time."""
+"""Shards of an address, fetched whole into a folder of this process that holds a few of them at a time.
+
+Processes of one job on a machine fetch them for one another.
+"""
 
 import os
 import platform
@@ -10,17 +13,22 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from noonchi import files
 from noonchi.errors import DataError
-from noonchi.sources.shards import remote
+from noonchi.sources.shards import common, remote
+from noonchi.sources.shards.common import Common
 from noonchi.sources.shards.remote import Patience, Place, Wanted
 from noonchi.sources.shards.shelf import KEEP, Shelf
 from noonchi.sources.shards.table import Shard
 
+_AT_ONCE = 4
+"""Shards that a process fetches beside one another."""
+_LOOK_S = 0.05
+"""Between two looks at whether another process has fetched a shard."""
 _PEEKS = 8
 """Pictures of a shard that come by themselves before it is fetched whole: for a look at a few of a large data set."""
 _OURS = re.compile(rf"{re.escape(platform.node())}\.([0-9]+)\.[0-9a-f]{{16}}")
@@ -33,10 +41,12 @@ class Spool:
         self, here: Place, shards: Sequence[Shard], keep: int = KEEP, patience: Patience | None = None
     ) -> None:
         self._here, self._shards = here, shards
-        bring = _Bring(here, shards, private_folder(), patience or remote.PATIENCE)
-        self._shelf = Shelf(bring, keep, ahead=True, drop=lambda path: path.unlink(missing_ok=True))
+        folder = private_folder()
+        shared = common.of_job(folder.parent, keep) if folder.parent == _above() else None
+        bring = _Bring(here, shards, folder, patience or remote.PATIENCE, shared)
+        self._shelf = Shelf(bring, keep, ahead=True, drop=bring.drop)
         self._peeked, self._lock = Counter[int](), threading.Lock()
-        weakref.finalize(self, shutil.rmtree, bring.folder, ignore_errors=True)  # also when the process ends
+        weakref.finalize(self, bring.leave)  # also when the process ends
 
     def read(self, number: int, offset: int, length: int) -> bytes:
         """Bytes of a shard. Raises DataError where it cannot be had."""
@@ -48,6 +58,8 @@ class Spool:
 
     def prepare(self, shards: Sequence[int]) -> None:
         """Fetch shards in the background, the first first, as far as there is room."""
+        with self._lock:
+            self._peeked.update(dict.fromkeys(shards, _PEEKS))  # more than a few pictures of them are wanted
         self._shelf.prepare(shards)
 
     def give_up(self) -> None:
@@ -68,10 +80,37 @@ class _Bring:
     shards: Sequence[Shard]
     folder: Path
     patience: Patience
+    common: Common | None
+    slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_AT_ONCE))
 
     def __call__(self, number: int, stop: threading.Event) -> Path:
         shard = self.shards[number]
         path = self.folder / shard.name
+        while not stop.is_set():
+            with self.slots, self.common.claimed(shard) if self.common else nullcontext(True) as mine:
+                if self.common and self.common.lend(shard, path):
+                    return path
+                if mine:
+                    self._fetch(shard, path, stop)
+                    if self.common:
+                        self.common.give(shard, path)
+                    return path
+            stop.wait(_LOOK_S)
+        raise DataError(f"'{shard.name}' of '{self.here.told}' was not fetched: stopped.")
+
+    def drop(self, path: Path) -> None:
+        """Remove a shard of this process."""
+        path.unlink(missing_ok=True)
+        if self.common:
+            self.common.tidy()
+
+    def leave(self) -> None:
+        """Remove all of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.common:
+            self.common.leave()
+
+    def _fetch(self, shard: Shard, path: Path, stop: threading.Event) -> None:
         try:
             wanted = Wanted(shard.name, shard.size, shard.digest)
             remote.fetch(self.here, wanted, path, patience=self.patience, stop=stop)
@@ -81,7 +120,6 @@ class _Bring:
             if isinstance(error, OSError):
                 raise self._no_room(shard, error) from None
             raise
-        return path
 
     def _no_room(self, shard: Shard, error: OSError) -> DataError:
         return DataError(
@@ -92,7 +130,7 @@ class _Bring:
 
 def private_folder() -> Path:
     """A new folder of this process within the cache folder; those of processes that are gone are removed."""
-    above = files.cache_folder() / "shards"
+    above = _above()
     try:
         above.mkdir(parents=True, exist_ok=True)
         _sweep(above)
@@ -101,6 +139,10 @@ def private_folder() -> Path:
     except OSError:  # where that may not be written, wherever else there is room
         return Path(tempfile.mkdtemp(prefix="noonchi-shards-"))
     return folder
+
+
+def _above() -> Path:
+    return files.cache_folder() / "shards"
 
 
 def _sweep(above: Path) -> None:
