@@ -405,8 +405,7 @@ LONG = (
 ON_A_TERMINAL = """
 import fcntl, os, runpy, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-if sys.argv.pop(1) == "nohup":
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv.pop(1) == "nohup" else signal.SIG_DFL)
 runpy.run_module("noonchi", run_name="__main__", alter_sys=True)
 """
 
