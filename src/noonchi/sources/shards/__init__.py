@@ -47,7 +47,7 @@ def read(data: str | Path) -> Raw:
 
 
 def _at_address(address: str, keep: int = KEEP, patience: Patience | None = None) -> Raw:
-    """At most `keep` shards lie on this machine at a time."""
+    """At most `keep` shards lie on this machine at a time, but for those that processes of one job have in common."""
     here = remote.place(_without_name(address), patience)
     folder = spool.private_folder()
     try:
