@@ -1,9 +1,11 @@
 """Streamed pictures: the batches of decoded ones, from few shards at a time, and memory that stays the same."""
 
+import _thread
 import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -66,6 +68,24 @@ def test_batches_are_those_of_decoded_pictures(photos):
         assert one.images.equal(other.images)
     for one, other in zip(kept.in_order(50), anew.in_order(50), strict=True):
         assert one.images.equal(other.images)
+
+
+def test_an_interrupt_does_not_wait_for_shards_that_do_not_come(many, monkeypatch):
+    monkeypatch.setattr(remote, "PATIENCE", Patience(timeout_s=10_000))
+    once = threading.Lock()
+
+    def stalls(name, before):
+        if name.endswith(".tar") and once.acquire(blocking=False):
+            _thread.interrupt_main()
+        return "stall" if name.endswith(".tar") else None
+
+    with serving(many, stalls) as served:
+        index = sources.load(served.address)
+        frames, order = Stream(index, SMALL), np.arange(len(index))
+        with pytest.raises(KeyboardInterrupt), frames.ahead(order, 2, 2):
+            frames[order[:1]]
+        while any(thread.name.startswith("ThreadPoolExecutor") for thread in threading.enumerate()):
+            """The process could not end before."""
 
 
 def test_every_picture_comes_once_an_epoch_from_two_windows_of_shards_at_most(many):

@@ -61,13 +61,16 @@ class Stream:
         They are asked for `batch` at a time.
         """
         before, room = self._ahead, max(2 * batch, _AHEAD // int(np.prod(self.shape[1:])))
-        with ThreadPoolExecutor(threads) as pool:
-            self._ahead = _Ahead(self, pool, order, room)
-            try:
-                yield
-            finally:
-                self._ahead = before
-                pool.shutdown(cancel_futures=True)
+        pool = ThreadPoolExecutor(threads)
+        self._ahead = _Ahead(self, pool, order, room)
+        try:
+            yield
+        except (Exception, KeyboardInterrupt):
+            self._index.give_up()  # or threads would go on waiting for a server
+            raise
+        finally:
+            self._ahead = before
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, at: int) -> Images:
         try:

@@ -214,6 +214,7 @@ def _stages(folder: Path, run: RunSettings, index: Index, show: Show, *, fresh: 
             together.of_first(lambda: runs.refuse_used(folder))  # once more: another process may have begun here since
         tracking.refuse_missing(run)
         frames, index = preparation.decoded(index, run, tell)
+        held.callback(index.give_up)
         _refuse_other_pictures(index, together)
         if fresh:
             _warn(index, run, tell)

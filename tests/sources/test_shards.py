@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import shutil
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from noonchi.errors import DataError
 from noonchi.settings import PixelSettings
 from noonchi.sources import shards
 from noonchi.sources.index import Column
-from noonchi.sources.shards import remote, table
+from noonchi.sources.shards import common, remote, spool, table
 from noonchi.sources.shards.pictures import Pictures
 from noonchi.sources.shards.remote import Patience
 from noonchi.sources.shards.shelf import Shelf
@@ -494,7 +493,7 @@ def of_process(one):
 
 def in_common():
     """The folder of all processes that this one has started."""
-    return files.cache_folder() / "shards" / f"{platform.node()}.{os.getpid()}.{0:016x}"
+    return files.cache_folder() / "shards" / common.name_of(os.getpid())
 
 
 def times_fetched(served):
@@ -531,7 +530,7 @@ def test_a_process_that_is_killed_while_it_fetches_keeps_no_other_waiting(packed
     with serving(packed, stalls) as served, of_job(served.address) as both:
         while not times_fetched(served)[0]:
             assert all(one.poll() is None for one in both)
-        (fetching,) = (one for one in both if any(path.name == "000000.tar" for path in of_process(one)))
+        (fetching,) = (one for one in both if any("000000" in path.name for path in of_process(one)))
         fetching.kill()
         read_all(*(one for one in both if one is not fetching))
         assert times_fetched(served)[0] == 2
@@ -544,6 +543,44 @@ def test_where_processes_can_have_nothing_in_common_each_fetches_for_itself(pack
     with serving(packed) as served, of_job(served.address) as both:
         read_all(*both)
         assert times_fetched(served) == [2] * 5
+
+
+@pytest.fixture
+def bring(packed):
+    """Fetches for a job whose processes have a folder in common."""
+    with serving(packed) as served:
+        named = table.read(packed / "index.parquet", "it").shards
+        shared = common.Common(in_common(), keep=16)
+        yield served, spool._Bring(remote.place(served.address), named, spool.private_folder(), remote.PATIENCE, shared)
+
+
+@LINKS
+def test_a_shard_in_common_is_not_written_to_when_it_is_asked_for_again(packed, bring):
+    served, bring = bring
+    paths = [bring(0, threading.Event()) for _ in range(2)]
+    assert paths[0] != paths[1]
+    assert paths[0].samefile(paths[1])
+    assert paths[0].read_bytes() == (packed / "000000.tar").read_bytes()
+    assert times_fetched(served) == [1, 0, 0, 0, 0]
+
+
+@LINKS
+def test_a_shard_in_common_waits_for_nothing_that_is_being_fetched(bring):
+    _, bring = bring
+    bring(0, threading.Event())
+    while bring.slots.acquire(blocking=False):
+        pass
+    assert bring(0, threading.Event()).is_file()
+
+
+@LINKS
+def test_what_an_earlier_process_of_the_same_number_left_is_removed():
+    mine = spool.private_folder()
+    left = mine.with_name(mine.name[:-16] + "0" * 16)
+    left.mkdir()
+    spool.private_folder()
+    assert mine.is_dir()
+    assert not left.exists()
 
 
 @LINKS

@@ -26,7 +26,7 @@ class Common:
     @contextmanager
     def claimed(self, shard: Shard) -> Iterator[bool]:
         """Whether it is for this process to fetch a shard; not while another does."""
-        lock = FileLock(self._folder / f"{shard.digest[:2]}.lock", timeout=0)  # few, so that they may stay
+        lock = FileLock(self._folder / f"{shard.digest[:3]}.lock", timeout=0)  # few, so that they may stay
         try:
             if self._works:
                 self._folder.mkdir(exist_ok=True)
@@ -34,8 +34,8 @@ class Common:
         except Timeout:
             yield False
             return
-        except OSError:
-            self._works = False
+        except OSError as error:
+            self._failed(error)
         try:
             yield True
         finally:
@@ -55,8 +55,8 @@ class Common:
         try:
             self._place(shard).unlink(missing_ok=True)
             os.link(path, self._place(shard))
-        except OSError:
-            self._works = False
+        except OSError as error:
+            self._failed(error)
 
     def tidy(self) -> None:
         """Remove what nobody has used for longest."""
@@ -66,6 +66,11 @@ class Common:
         """Remove what nobody uses, and the folder with the last of it."""
         if not self._remove(0):
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _failed(self, error: OSError) -> None:
+        """Of no use from now on, unless it was but another process that left, or was faster."""
+        if not isinstance(error, FileNotFoundError | FileExistsError):
+            self._works = False
 
     def _remove(self, keep: int) -> int:
         """All that nobody uses but for so many; returns how many files are left."""
@@ -91,9 +96,17 @@ class Common:
 def of_job(above: Path, keep: int) -> Common | None:
     """What the processes of this job have in common within a folder; None for a process that is alone.
 
-    Its name says that it belongs to the process that started them. Windows, where nothing that is open can be removed,
-    has none.
+    Windows, where nothing that is open can be removed, has none.
     """
     if ranks.on_machine() == 1 or os.name != "posix":
         return None
-    return Common(above / f"{platform.node()}.{os.getppid()}.{0:016x}", keep)
+    return Common(above / name_of(os.getppid()), keep)
+
+
+def name_of(parent: int) -> str:
+    """Of the folder that all processes have in common which one process has started.
+
+    >>> name_of(7).partition(".7.")[2]
+    '0000000000000000'
+    """
+    return f"{platform.node()}.{parent}.{0:016x}"

@@ -106,11 +106,13 @@ class Shelf:
         idle = next((one for one, held in known if not held.users and held.file.done()), None)
         if idle is None:
             return False
-        file = self._open.pop(idle).file.result()
+        self._put_away(self._open.pop(idle).file.result())
+        return True
+
+    def _put_away(self, file: "_File") -> None:
         file.close()
         if self._drop:
             self._drop(file.path)
-        return True
 
     def _fill(self, number: int, held: "_Held") -> None:
         try:
@@ -124,7 +126,7 @@ class Shelf:
         else:
             with self._changed:
                 if held.stop.is_set():
-                    file.close()
+                    self._put_away(file)
                 else:
                     held.file.set_result(file)
                 self._changed.notify_all()

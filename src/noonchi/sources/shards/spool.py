@@ -3,6 +3,7 @@
 Processes of one job on a machine fetch them for one another.
 """
 
+import itertools
 import os
 import platform
 import re
@@ -12,7 +13,7 @@ import tempfile
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +28,13 @@ from noonchi.sources.shards.table import Shard
 
 _AT_ONCE = 4
 """Shards that a process fetches beside one another."""
-_LOOK_S = 0.05
+_LOOK_S = 0.1
 """Between two looks at whether another process has fetched a shard."""
 _PEEKS = 8
 """Pictures of a shard that come by themselves before it is fetched whole: for a look at a few of a large data set."""
 _OURS = re.compile(rf"{re.escape(platform.node())}\.([0-9]+)\.[0-9a-f]{{16}}")
+_made: set[str] = set()
+"""Names of this process's folders."""
 
 
 class Spool:
@@ -82,18 +85,19 @@ class _Bring:
     patience: Patience
     common: Common | None
     slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_AT_ONCE))
+    count: Iterator[int] = field(default_factory=itertools.count)
 
     def __call__(self, number: int, stop: threading.Event) -> Path:
         shard = self.shards[number]
-        path = self.folder / shard.name
+        # of its own: one that was given up may still be written, and one in common must never be again
+        path = self.folder / f"{next(self.count)}.{shard.name}"
         while not stop.is_set():
+            if self._lent(shard, path):
+                return path
             with self.slots, self.common.claimed(shard) if self.common else nullcontext(True) as mine:
-                if self.common and self.common.lend(shard, path):
-                    return path
-                if mine:
-                    self._fetch(shard, path, stop)
-                    if self.common:
-                        self.common.give(shard, path)
+                if mine and not stop.is_set():
+                    if not self._lent(shard, path):
+                        self._fetch(shard, path, stop)
                     return path
             stop.wait(_LOOK_S)
         raise DataError(f"'{shard.name}' of '{self.here.told}' was not fetched: stopped.")
@@ -110,6 +114,9 @@ class _Bring:
         if self.common:
             self.common.leave()
 
+    def _lent(self, shard: Shard, path: Path) -> bool:
+        return self.common is not None and self.common.lend(shard, path)
+
     def _fetch(self, shard: Shard, path: Path, stop: threading.Event) -> None:
         try:
             wanted = Wanted(shard.name, shard.size, shard.digest)
@@ -120,6 +127,8 @@ class _Bring:
             if isinstance(error, OSError):
                 raise self._no_room(shard, error) from None
             raise
+        if self.common:
+            self.common.give(shard, path)
 
     def _no_room(self, shard: Shard, error: OSError) -> DataError:
         return DataError(
@@ -135,6 +144,7 @@ def private_folder() -> Path:
         above.mkdir(parents=True, exist_ok=True)
         _sweep(above)
         folder = above / f"{platform.node()}.{os.getpid()}.{secrets.token_hex(8)}"
+        _made.add(folder.name)
         folder.mkdir()
     except OSError:  # where that may not be written, wherever else there is room
         return Path(tempfile.mkdtemp(prefix="noonchi-shards-"))
@@ -148,5 +158,10 @@ def _above() -> Path:
 def _sweep(above: Path) -> None:
     for entry in above.iterdir():
         found = _OURS.fullmatch(entry.name)
-        if found and entry.is_dir() and not entry.is_symlink() and not files.is_alive(int(found[1])):
+        if found and entry.is_dir() and not entry.is_symlink() and _is_left(entry.name, int(found[1])):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_left(name: str, process: int) -> bool:
+    """Also by one that had this process's number, as in a container that was started again."""
+    return not files.is_alive(process) or (process == os.getpid() and name not in _made)
