@@ -628,7 +628,8 @@ peak = re.search("VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_t
 import pyarrow.parquet
 imported = time.process_time()
 pyarrow.parquet.read_table(sys.argv[1] + "/index.parquet", use_threads=False)
-print(json.dumps([len(index), index.ids[-1], (loaded - begun) / (time.process_time() - imported), int(peak) / 1024]))
+bare = time.process_time() - imported
+print(json.dumps([len(index), index.ids[-1], loaded - begun, (loaded - begun) / bare, int(peak) / 1024]))
 """
 
 
@@ -639,7 +640,8 @@ def test_a_million_pictures_load_about_as_fast_as_their_table_in_little_memory_w
         folder = big(tmp_path / str(count), 1_000_000, count)
         runs = [json.loads(subprocess.check_output([sys.executable, "-c", LOAD, folder])) for _ in range(3)]
         assert runs[0][:2] == [1_000_000, "train/n00000999/n00000999_999999.JPEG"]
-        assert min(ratio for *_, ratio, _ in runs) < 3  # the seconds are for a benchmark
+        assert min(seconds for *_, seconds, _, _ in runs) < 2
+        assert min(ratio for *_, ratio, _ in runs) < 3
         peaks[count] = max(peak for *_, peak, _ in runs)
     assert max(peaks.values()) < 300
     assert abs(peaks[10] - peaks[10_000]) < 20
