@@ -173,6 +173,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--torture", action="store_true", help="Kill and damage as often as `make torture` does.")
 
 
+_SIGNALS_ITSELF = """
+import os, sys
+from noonchi import cli
+
+NUMBER, EVENT, NAME, RANK = {told}
+
+def watch(event, arguments):
+    if event == EVENT and NAME in str(arguments) and os.environ.get("RANK", "0") == RANK:
+        os.kill(os.getpid(), NUMBER)
+
+sys.addaudithook(watch)
+cli.main()
+"""
+
+
+@pytest.fixture
+def signalled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes the command line as a script that sends itself a signal where it opens (`open`) or renames (`os.rename`)
+    a file of a name: at one point of its work, however busy the machine is, in the process of one rank.
+    """
+
+    def script(number: int, event: str, name: str, rank: int = 0) -> Path:
+        path = tmp_path_factory.mktemp("signalled") / "signalled.py"
+        path.write_text(_SIGNALS_ITSELF.format(told=(int(number), event, name, str(rank))), encoding="utf-8")
+        return path
+
+    return script
+
+
 @pytest.fixture
 def times(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
     """How often to try: the first number in everyday tests, the second under `make torture`."""

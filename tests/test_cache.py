@@ -1,6 +1,7 @@
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -292,21 +293,8 @@ def test_many_frames_are_told_of_before_any_is_decoded(cached, photos):
     cache.decode(some, SETTINGS, tell=tell)
 
 
-_TERMINATED = """
-import os, signal, sys
-from noonchi import cli
-
-def watch(event, arguments):
-    if event == "open" and str(arguments[0]).endswith("frames.npy"):
-        os.kill(os.getpid(), signal.SIGTERM)
-
-sys.addaudithook(watch)
-cli.main()
-"""
-
-
-def test_a_command_that_is_terminated_while_it_decodes_leaves_nothing(cached, photos):
-    command = [sys.executable, "-c", _TERMINATED, "check", str(photos)]
+def test_a_command_that_is_terminated_while_it_decodes_leaves_nothing(cached, photos, signalled):
+    command = [sys.executable, signalled(signal.SIGTERM, "open", "frames.npy"), "check", str(photos)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "noonchi: stopped.")
     assert list(cached.iterdir()) == []

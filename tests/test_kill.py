@@ -46,7 +46,7 @@ PARTS = (
 )
 VARIED = RECIPE.replace("threads = 1", "threads = 2") + "[augment]\nrotation_degrees = 20\nmixup = 0.2\n"
 BFLOAT16 = AVERAGED.replace('precision = "float32"', 'precision = "bfloat16"')
-# stops to look for signals in its 20th step, until there is a file `go`
+# waits in its 20th step, in the first epoch, until there is a file `go`
 WAITING = """
 import time
 from pathlib import Path
@@ -55,7 +55,8 @@ from torch import nn
 
 class Net(nn.Sequential):
     def __init__(self, shape, outputs):
-        super().__init__(nn.Flatten(), nn.Linear(shape.height * shape.width * shape.channels, outputs))
+        wide = nn.Linear(shape.height * shape.width * shape.channels, 32)
+        super().__init__(nn.Flatten(), wide, nn.Dropout(0.3), nn.Linear(32, outputs))
         self.steps = 0
 
     def forward(self, images):
@@ -96,8 +97,21 @@ def end(child):
 
 def unbroken(tmp_path, recipe):
     (tmp_path / "r.toml").write_text(recipe)
-    seldom = ["fit.checkpoint_every_s=1000"]
-    return noonchi.train("a.npz", "r.toml", out=tmp_path / "whole", overrides=seldom, show=lambda _: None).folder
+    how = {"overrides": ["fit.checkpoint_every_s=1000"], "trust_code": True, "show": lambda _: None}
+    return noonchi.train("a.npz", "r.toml", out=tmp_path / "whole", **how).folder
+
+
+def waiting(tmp_path, recipe):
+    """A training that waits in its 20th step for a file `go`."""
+    (tmp_path / "net.py").write_text(WAITING)
+    (tmp_path / "r.toml").write_text(recipe.replace("mnist-deep-convnet", "net.py:Net"))
+    child = start("a.npz", "--recipe", "r.toml", "--trust-code", "--out", "stopped")
+    wait_for(beats, child)
+    return child
+
+
+def beats():
+    return Path("beats").stat().st_size if Path("beats").exists() else 0
 
 
 def leftovers(folder):
@@ -155,34 +169,25 @@ def saved_steps(folder):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_stops_and_the_run_goes_on_with_the_same_bits(tmp_path, number):
-    folder = tmp_path / "stopped"
-    long = AVERAGED.replace("size = 8", "size = 2").replace("every_s = 0.001", "every_s = 1000")
-    whole = unbroken(tmp_path, long)
-    child = start("a.npz", "--recipe", "r.toml", "--out", folder)
-    wait_for((folder / "history.csv").exists, child)
+    recipe = AVERAGED.replace("every_s = 0.001", "every_s = 1000")
+    child, folder = waiting(tmp_path, recipe), Path("stopped")
     asked = time.monotonic()
     child.send_signal(number)
+    Path("go").touch()
     code, told = end(child)
     assert time.monotonic() - asked < 10
     assert code == 130
-    assert told.splitlines()[-1] == f"noonchi: stopped and saved; go on with: noonchi train --resume {folder}"
+    assert told.splitlines()[-1] == "noonchi: stopped and saved; go on with: noonchi train --resume stopped"
     assert "Traceback" not in told
     assert leftovers(folder) == []
-    assert not (folder / "test.json").exists()
-    resumed = noonchi.resume(folder, show=lambda _: None)
+    assert not (folder / "history.csv").exists()
+    resumed = noonchi.resume(folder, show=lambda _: None, trust_code=True)
     assert resumed.epochs == 3
-    assert identity(folder) == identity(whole)
+    assert identity(folder) == identity(unbroken(tmp_path, (tmp_path / "r.toml").read_text()))
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
-    (tmp_path / "net.py").write_text(WAITING)
-    (tmp_path / "r.toml").write_text(RECIPE)
-    child = start("a.npz", "--recipe", "r.toml", "--set", "model.network=net.py:Net", "--out", "run")
-
-    def beats():
-        return Path("beats").stat().st_size if Path("beats").exists() else 0
-
-    wait_for(beats, child)
+    child = waiting(tmp_path, RECIPE)
     child.send_signal(signal.SIGINT)
     before = beats()
     wait_for(lambda: beats() > before + 1, child)

@@ -1,12 +1,10 @@
 """Any number of pictures are predicted once each, in order, to the same file whatever stops it and whoever shares."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -62,29 +60,17 @@ def many(here, bars):
     return "many.npz"
 
 
-def start(*arguments, processes=0):
-    """`noonchi predict`, under torchrun where there are processes."""
-    command = [sys.executable, *((*TORCHRUN, str(processes)) if processes else ()), "-m", "noonchi", "predict"]
-    pipe = subprocess.PIPE
-    return subprocess.Popen([*command, *arguments], stdout=pipe, stderr=pipe, text=True)
+def run(*arguments, processes=0, script=None):
+    """`noonchi predict`, under torchrun where there are processes, or a script that is the same."""
+    launched = (*TORCHRUN, str(processes)) if processes else ()
+    command = [sys.executable, *launched, *([script] if script else ("-m", "noonchi")), "predict"]
+    return subprocess.run([*command, *arguments], check=False, capture_output=True, text=True, timeout=240)
 
 
-def finished(*arguments, processes=0):
-    out, err = (process := start(*arguments, processes=processes)).communicate(timeout=120)
-    assert process.returncode == 0, err
-    return out, err
-
-
-def wait_for_parts(process, folder, count):
-    while len(list(folder.glob("*.parquet"))) < count:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.002)
-
-
-def workers(torchrun):
-    """The numbers of the processes that it has started, as the system counts them."""
-    children = Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split()
-    return [int(one) for one in children if b"predict" in Path(f"/proc/{one}/cmdline").read_bytes()]
+def finished(*arguments, **how):
+    done = run(*arguments, **how)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
 
 
 def answers(table):
@@ -170,18 +156,13 @@ def test_shards_give_what_their_pictures_give(here, noonchi, bars):
         assert of_shards[picture] == pytest.approx(of_arrays[picture], abs=1e-6)  # other batches: other last bits
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the processes that torchrun starts are found in /proc")
-def test_killed_and_resumed_and_shared_by_two_processes_the_file_is_the_same(here, many):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_killed_and_resumed_and_shared_by_two_processes_the_file_is_the_same(here, many, signalled):
     ask(here / "whole.parquet", many)
-    killed = start("run", many, "--out", "p.parquet")
-    wait_for_parts(killed, here / "p.parquet.parts", 2)
-    killed.kill()
-    killed.communicate()
-    shared = start("run", many, "--out", "p.parquet", processes=2)
-    wait_for_parts(shared, here / "p.parquet.parts", 8)
-    os.kill(workers(shared)[-1], signal.SIGKILL)
-    shared.communicate()
-    assert shared.returncode
+    killed = run("run", many, "--out", "p.parquet", script=signalled(signal.SIGKILL, "os.rename", "000002.parquet"))
+    assert killed.returncode == -signal.SIGKILL
+    script = signalled(signal.SIGKILL, "os.rename", "000009.parquet", rank=1)
+    assert run("run", many, "--out", "p.parquet", processes=2, script=script).returncode
     assert not (here / "p.parquet").exists()
     out, err = finished("run", many, "--out", "p.parquet", "--json", processes=2)
     assert "of 20 parts are there already" in err
@@ -191,14 +172,12 @@ def test_killed_and_resumed_and_shared_by_two_processes_the_file_is_the_same(her
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
-def test_a_signal_ends_it_with_a_line_that_says_how_to_go_on(here, many):
-    process = start("run", many, "--out", "p.parquet")
-    wait_for_parts(process, here / "p.parquet.parts", 1)
-    process.terminate()
-    _, err = process.communicate()
-    assert process.returncode == StoppedError.exit_code
-    assert "of 20 parts kept in 'p.parquet.parts'; the same command goes on." in err
-    assert err.count("\n") == 1
+def test_a_signal_ends_it_with_a_line_that_says_how_to_go_on(here, many, signalled):
+    script = signalled(signal.SIGTERM, "os.rename", "000003.parquet")
+    stopped = run("run", many, "--out", "p.parquet", script=script)
+    assert stopped.returncode == StoppedError.exit_code
+    assert "3 of 20 parts kept in 'p.parquet.parts'; the same command goes on." in stopped.stderr
+    assert stopped.stderr.count("\n") == 1
 
 
 def test_a_model_file_answers_without_torch(here, photos, fresh):

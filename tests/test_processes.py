@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,24 @@ from noonchi.selftest import identity
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
-# looks at the whole batch in two ways, draws in three, and has a weight that is never used
+# looks at the whole batch in two ways, draws in three, and has a weight that is never used;
+# in its 15th step, in the second epoch, it waits for a signal where there is a file `hold`, or until that is removed
 NETWORK = """
+import select
+import signal
+import socket
+from pathlib import Path
+
 import torch
 from torch import nn
+
+SIGNALS = []
 
 
 class Net(nn.Module):
     def __init__(self, shape, outputs):
         super().__init__()
+        self.steps = 0
         self.layers = nn.Sequential(
             nn.Conv2d(shape.channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout2d(0.2),
             nn.Flatten(), nn.LazyLinear(32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, outputs),
@@ -37,6 +47,13 @@ class Net(nn.Module):
         self.layers(torch.zeros(2, shape.channels, shape.height, shape.width))
 
     def forward(self, images):
+        if self.training and not SIGNALS:
+            SIGNALS.extend(socket.socketpair())
+            SIGNALS[1].setblocking(False)
+            signal.set_wakeup_fd(SIGNALS[1].fileno())
+        self.steps += self.training
+        while self.steps == 15 and Path("hold").exists() and not select.select(SIGNALS[:1], [], [], 0.01)[0]:
+            pass
         return self.layers(images)
 """
 RECIPE = """
@@ -117,6 +134,14 @@ def history(run: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
+@contextmanager
+def holding(place: Path) -> Iterator[None]:
+    """Trainings that begin there do not come beyond the middle of their second epoch unless a signal ends them."""
+    (place / "hold").touch()
+    yield
+    (place / "hold").unlink()
+
+
 def line_that_begins(stream: Iterator[str], start: str) -> str:
     return next(line for line in stream if line.startswith(start))
 
@@ -184,10 +209,11 @@ def test_processes_compute_each_its_part_of_the_features(place: Path) -> None:
 
 def test_a_killed_process_under_max_restarts_changes_no_bit(place: Path, pair: Path) -> None:
     arguments = ("train", "photos", "--recipe", "recipe.toml", "--trust-code", "--out", "restarted")
-    process = started(place, 2, *arguments, torchrun=("--standalone", "--max-restarts", "1"))
-    assert process.stderr
-    line_that_begins(process.stderr, "  1 ")
-    os.kill(of_rank(process.pid, 1), signal.SIGKILL)
+    with holding(place):
+        process = started(place, 2, *arguments, torchrun=("--standalone", "--max-restarts", "1"))
+        assert process.stderr
+        line_that_begins(process.stderr, "  1 ")
+        os.kill(of_rank(process.pid, 1), signal.SIGKILL)
     _, err = ended(process)
     assert "the run goes on in epoch" in err
     assert identity(place / "restarted") == identity(pair)
@@ -196,22 +222,24 @@ def test_a_killed_process_under_max_restarts_changes_no_bit(place: Path, pair: P
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_killed_process_is_named_and_the_run_goes_on_to_the_same_bits(place: Path, pair: Path, number: int) -> None:
     run = f"killed-{number}"
-    process = started(place, 2, "train", "photos", "--recipe", "recipe.toml", "--trust-code", "--out", run)
-    assert process.stderr
-    line_that_begins(process.stderr, "  1 ")
-    os.kill(of_rank(process.pid, number), signal.SIGKILL)
-    _, err = ended(process, 4)
+    with holding(place):
+        process = started(place, 2, "train", "photos", "--recipe", "recipe.toml", "--trust-code", "--out", run)
+        assert process.stderr
+        line_that_begins(process.stderr, "  1 ")
+        os.kill(of_rank(process.pid, number), signal.SIGKILL)
+        _, err = ended(process, 4)
     assert err.splitlines()[-1] == f"noonchi: process {number} of 2 was killed by SIGKILL; the others were stopped."
     ended(started(place, 2, "train", "--resume", run, "--trust-code"))
     assert identity(place / run) == identity(pair)
 
 
 def test_an_interrupt_saves_what_all_processes_have(place: Path, pair: Path) -> None:
-    process = started(place, 2, "train", "photos", "--recipe", "recipe.toml", "--trust-code", "--out", "stopped")
-    assert process.stderr
-    line_that_begins(process.stderr, "  1 ")
-    process.send_signal(signal.SIGINT)
-    _, err = ended(process, 130)
+    with holding(place):
+        process = started(place, 2, "train", "photos", "--recipe", "recipe.toml", "--trust-code", "--out", "stopped")
+        assert process.stderr
+        line_that_begins(process.stderr, "  1 ")
+        process.send_signal(signal.SIGINT)
+        _, err = ended(process, 130)
     assert "noonchi: stopped and saved; go on with: noonchi train --resume stopped" in err.splitlines()
     ended(started(place, 2, "train", "--resume", "stopped", "--trust-code"))
     assert identity(place / "stopped") == identity(pair)

@@ -225,50 +225,39 @@ def test_shards_whose_index_is_not_written_are_unfinished_and_written_anew(tmp_p
     assert held(tmp_path / "shards") == held(tmp_path / "whole")
 
 
-CHILD = "import sys; from noonchi import cli; sys.argv[1:] = {arguments}; cli.main()"
-
-
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_it_leaves_nothing_and_killed_what_the_next_one_replaces(tmp_path, photos, how):
-
+def test_stopped_it_leaves_nothing_and_killed_what_the_next_one_replaces(tmp_path, photos, how, signalled, noonchi):
     big = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
-    for number in range(60):
+    for number in range(6):
         Image.fromarray(np.roll(big, number, axis=0)).save(photos / "cat" / f"big-{number}.png")
-    arguments = ["shard", str(photos), str(tmp_path / "shards"), "--shard-mb", "1"]
-    child = subprocess.Popen([sys.executable, "-c", CHILD.format(arguments=arguments)], stderr=subprocess.PIPE)
-    while not (tmp_path / "shards" / "000002.tar").exists():
-        assert child.poll() is None
-    child.send_signal(how)
-    told = child.communicate()[1].decode()
+    arguments = ["shard", photos, tmp_path / "shards", "--shard-mb", 1]
+    command = [sys.executable, signalled(how, "open", "000002.tar"), *map(str, arguments)]
+    stopped = subprocess.run(command, check=False, capture_output=True, text=True)
     if how == signal.SIGINT:
-        assert (child.returncode, told.strip()) == (130, "noonchi: stopped.")
+        assert (stopped.returncode, stopped.stderr.strip()) == (130, "noonchi: stopped.")
         assert not (tmp_path / "shards").exists()
     else:
-        assert (tmp_path / "shards" / UNFINISHED).exists()
-        assert not (tmp_path / "shards" / table.NAME).exists()
-    again = subprocess.run([sys.executable, "-c", CHILD.format(arguments=arguments)], check=True, capture_output=True)
-    assert b"102 pictures in" in again.stdout
+        assert stopped.returncode == -how
+        assert sorted(held(tmp_path / "shards"))[-3:] == ["000000.tar", "000001.tar", UNFINISHED]
+    assert "48 pictures in" in noonchi(*arguments).out
     packed(photos, tmp_path / "whole")
     assert held(tmp_path / "shards") == held(tmp_path / "whole")
 
 
-FULL = (
-    """
-import resource, signal, sys
+FULL = """
+import resource, signal
+from noonchi import cli
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+cli.main()
 """
-    + CHILD
-)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
 def test_no_room_is_one_line_and_leaves_nothing(tmp_path, photos):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)).save(photos / "cat" / "b.png")
-    arguments = ["shard", str(photos), str(tmp_path / "shards")]
-    done = subprocess.run(
-        [sys.executable, "-c", FULL.format(arguments=arguments)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", FULL, "shard", str(photos), str(tmp_path / "shards")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 4, done.stderr
     assert done.stderr.count("\n") == 1
     assert "000000.tar'. Make room there" in done.stderr
