@@ -493,7 +493,7 @@ def of_process(one):
 
 def in_common():
     """The folder of all processes that this one has started."""
-    return files.cache_folder() / "shards" / common.name_of(os.getpid())
+    return files.cache_folder() / "shards" / spool.folder_name(os.getpid())
 
 
 def times_fetched(served):

@@ -1,7 +1,6 @@
 """Shards that one process of a job has fetched, for the others on its machine: each leaves the server once."""
 
 import os
-import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,7 +8,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from noonchi import ranks
 from noonchi.sources.shards.table import Shard
 
 
@@ -91,22 +89,3 @@ class Common:
 
     def _place(self, shard: Shard) -> Path:
         return self._folder / f"{shard.digest}.tar"
-
-
-def of_job(above: Path, keep: int) -> Common | None:
-    """What the processes of this job have in common within a folder; None for a process that is alone.
-
-    Windows, where nothing that is open can be removed, has none.
-    """
-    if ranks.on_machine() == 1 or os.name != "posix":
-        return None
-    return Common(above / name_of(os.getppid()), keep)
-
-
-def name_of(parent: int) -> str:
-    """Of the folder that all processes have in common which one process has started.
-
-    >>> name_of(7).partition(".7.")[2]
-    '0000000000000000'
-    """
-    return f"{platform.node()}.{parent}.{0:016x}"

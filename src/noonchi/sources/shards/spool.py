@@ -18,9 +18,9 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from noonchi import files
+from noonchi import files, ranks
 from noonchi.errors import DataError
-from noonchi.sources.shards import common, remote
+from noonchi.sources.shards import remote
 from noonchi.sources.shards.common import Common
 from noonchi.sources.shards.remote import Patience, Place, Wanted
 from noonchi.sources.shards.shelf import KEEP, Shelf
@@ -45,8 +45,7 @@ class Spool:
     ) -> None:
         self._here, self._shards = here, shards
         folder = private_folder()
-        shared = common.of_job(folder.parent, keep) if folder.parent == _above() else None
-        bring = _Bring(here, shards, folder, patience or remote.PATIENCE, shared)
+        bring = _Bring(here, shards, folder, patience or remote.PATIENCE, _shared(folder, keep))
         self._shelf = Shelf(bring, keep, ahead=True, drop=bring.drop)
         self._peeked, self._lock = Counter[int](), threading.Lock()
         weakref.finalize(self, bring.leave)  # also when the process ends
@@ -143,12 +142,31 @@ def private_folder() -> Path:
     try:
         above.mkdir(parents=True, exist_ok=True)
         _sweep(above)
-        folder = above / f"{platform.node()}.{os.getpid()}.{secrets.token_hex(8)}"
+        folder = above / folder_name(os.getpid(), secrets.token_hex(8))
         _made.add(folder.name)
         folder.mkdir()
     except OSError:  # where that may not be written, wherever else there is room
         return Path(tempfile.mkdtemp(prefix="noonchi-shards-"))
     return folder
+
+
+def folder_name(process: int, token: str = "0" * 16) -> str:
+    """Of a process's folder; of the one that those it has started have in common, where no token is given.
+
+    >>> folder_name(7).partition(".7.")[2]
+    '0000000000000000'
+    """
+    return f"{platform.node()}.{process}.{token}"
+
+
+def _shared(folder: Path, keep: int) -> Common | None:
+    """What this process has in common with the others of its job on this machine, if its own folder is in the cache.
+
+    None for a process that is alone, and on Windows, where nothing that is open can be removed.
+    """
+    if ranks.on_machine() == 1 or os.name != "posix" or folder.parent != _above():
+        return None
+    return Common(_above() / folder_name(os.getppid()), keep)
 
 
 def _above() -> Path:
