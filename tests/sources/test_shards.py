@@ -230,7 +230,7 @@ def test_ctrl_c_ends_at_once_what_waits_for_a_server(packed):
         while not served.of("000003.tar"):
             assert child.poll() is None
         child.send_signal(signal.SIGINT)
-        told = child.communicate(timeout=10)[1]
+        told = child.communicate(timeout=20)[1]
     assert (child.returncode, told.strip()) == (130, "noonchi: stopped.")
     assert not spooled()
 
