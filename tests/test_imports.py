@@ -24,6 +24,19 @@ def test_neither_importing_noonchi_nor_asking_it_what_it_can_do_loads_torch(argu
     assert "'torch'" not in names
 
 
+_INTERRUPTED = """
+import os, runpy, signal, sys
+sys.addaudithook(lambda event, told: event == "import" and told[0] == "click" and os.kill(os.getpid(), signal.SIGINT))
+runpy.run_module("noonchi", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_while_it_starts_is_one_line():
+    done = subprocess.run([sys.executable, "-c", _INTERRUPTED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "noonchi: stopped.\n")
+
+
 @pytest.mark.parametrize("order", [("training", "fitting", "classifier"), ("classifier", "fitting", "training")])
 def test_the_functions_are_not_shadowed_by_modules_in_any_order_of_imports(order):
     check = "print([type(getattr(noonchi, name)).__name__ for name in ('train', 'fit', 'load', 'resume')])"

@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -265,7 +266,8 @@ def test_two_machines_train_without_a_disk_in_common(place: Path, tmp_path: Path
     for name in ("net.py", "recipe.toml"):
         shutil.copy(place / name, other)
     meet = ("--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-id", "two", "--rdzv-conf", "is_host=1")
-    first = (*meet, "--rdzv-endpoint", "localhost:29411")
+    with socket.create_server(("localhost", 0)) as free:
+        first = (*meet, "--rdzv-endpoint", f"localhost:{free.getsockname()[1]}")
     second = tuple(option.replace("is_host=1", "is_host=0") for option in first)
     arguments = ("train", "photos", "--recipe", "recipe.toml", "--trust-code", "--out", "machines")
     processes = [

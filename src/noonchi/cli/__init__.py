@@ -33,7 +33,7 @@ from noonchi.results import printable
 
 
 def main() -> None:
-    """The console script. Exit codes: 0 fine, 2 usage or settings, 3 data, 4 run or model file, 1 our bug."""
+    """Runs the command line. Exit codes: 0 fine, 2 usage or settings, 3 data, 4 run or model file, 1 our bug."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # for as long as the process lives
